@@ -1,0 +1,1 @@
+"""The networks, their training, their weights, and the engines that run them."""

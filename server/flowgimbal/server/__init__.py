@@ -1,0 +1,1 @@
+"""The stabilization service: sessions, window, pipeline and the gRPC face of them."""
