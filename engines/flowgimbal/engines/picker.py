@@ -1,6 +1,16 @@
-"""Chooses the engine. SKELETON with the final signature; the body is written elsewhere at this moment."""
+"""Chooses the engine."""
 
 from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowgimbal.engines.dis import DisFlow
+from flowgimbal.engines.engine import COLUMNS, ROWS, Engine, EngineError, FlowField, Luma, Memory
+from flowgimbal.engines.onnx import OnnxEngine
+
+ENGINES = ("auto", "cpu", "identity")
+FLOWS = ("network", "dis")
 
 
 class IdentityEngine:
@@ -11,7 +21,40 @@ class IdentityEngine:
     def warm_up(self) -> None:
         """Nothing to warm."""
 
+    def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
+        """No motion."""
+        cells = (luma.shape[0] // 4, luma.shape[1] // 4)
+        return FlowField(np.zeros((2, *cells), np.float32), np.ones(cells, np.float32)), luma.shape
 
-def pick(name: str = "auto", flow: str = "network") -> IdentityEngine:
-    """The engine called ``name``: auto, cpu or identity; ``flow`` is network or dis."""
-    return IdentityEngine()
+    def warp(
+        self, window: NDArray[np.float32], cover: NDArray[np.float32], conditions: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """No offset."""
+        return np.zeros((2, ROWS, COLUMNS), np.float32)
+
+
+class DisEngine(OnnxEngine):
+    """DIS for the flow, the warp network on the CPU."""
+
+    name = "onnxruntime-cpu+dis"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flow = DisFlow().flow  # type: ignore[method-assign]
+
+
+def pick(name: str = "auto", flow: str = "network") -> Engine:
+    """The engine called ``name`` with ``flow`` for its eyes; raises ValueError for a name that there is not.
+
+    ``auto`` is the CPU engine: this release has no other.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine {name!r} is none of {', '.join(ENGINES)}")
+    if flow not in FLOWS:
+        raise ValueError(f"flow {flow!r} is none of {', '.join(FLOWS)}")
+    if name == "identity":
+        return IdentityEngine()
+    return DisEngine() if flow == "dis" else OnnxEngine()
+
+
+__all__ = ["Engine", "EngineError", "IdentityEngine", "pick"]

@@ -1,27 +1,28 @@
 """The heart: measure, remember, decide, limit, warp. Knows no gRPC and no codec.
 
-SKELETON with the final signatures; the body is written elsewhere at this moment.
+    stabilizer = Stabilizer(pick(), Settings(look_ahead=0), width, height)
+    for luma, time_ns in frames:
+        warp = stabilizer.decide(stabilizer.measure(luma, time_ns))
 """
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flowgimbal.engines.engine import COLUMNS, ROWS, Engine, Memory, flow_size
+from flowgimbal.server.crop import Crop, Cropper
+from flowgimbal.server.motion import GlobalMotion, fit
 from flowgimbal.server.warp import Warp
+from flowgimbal.server.window import NOMINAL, REACH, Step, Window
 
-
-class Crop(Enum):
-    """How the picture is enlarged so that no border shows."""
-
-    NONE = "none"
-    FIXED = "fixed"
-    DYNAMIC = "dynamic"
+CUT = 0.15  # validity of the motion below which two frames show different scenes
+LEAST_CROP = 1e-4  # crop ratio below which there is no room to move
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +35,90 @@ class Settings:
     max_crop_ratio: float = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Motion:
-    """How the picture moved since the frame before (opaque to callers)."""
-
-    time_ns: int
-
-
 class Stabilizer:
     """One picture size of one stream. ``measure`` and ``decide`` may run in two threads, each in frame order."""
 
-    def __init__(self, engine: object, settings: Settings, width: int, height: int) -> None:
-        self._waiting: deque[Motion] = deque()
+    def __init__(self, engine: Engine, settings: Settings, width: int, height: int) -> None:
+        self._engine = engine
         self._settings = settings
+        self._aspect = height / width
+        self._flow_size = flow_size(width, height)
+        self._memory: Memory | None = None
+        self._time_ns: int | None = None
+        self._window = Window(aspect=self._aspect, extent=1.0 - settings.max_crop_ratio)
+        self._cropper = Cropper(settings.crop, settings.max_crop_ratio)
+        self._active = settings.strength > 0.0 and settings.max_crop_ratio > LEAST_CROP
 
-    def measure(self, luma: NDArray[np.uint8], time_ns: int) -> Motion:
-        """Measure the motion since the frame before; ``luma`` is the (height, width) luma plane."""
-        return Motion(time_ns)
+    def measure(self, luma: NDArray[np.uint8], time_ns: int) -> Step:
+        """The motion since the frame before; ``luma`` is the (height, width) luma plane. Raises EngineError."""
+        seconds = NOMINAL if self._time_ns is None else (time_ns - self._time_ns) * 1e-9
+        self._time_ns = time_ns
+        gap = seconds > REACH
+        seconds = seconds if 0.0 < seconds <= REACH else NOMINAL
+        if not self._active:
+            return _still(seconds)
+        field, self._memory = self._engine.flow(shrink(luma, self._flow_size), self._memory)
+        if field is None or gap:
+            return _still(seconds, restart=True)
+        motion = fit(field)
+        if motion.validity < CUT:
+            return _still(seconds, restart=True)
+        return Step(seconds, motion.coefficients, spread_rest(motion, 1.0 - self._settings.max_crop_ratio))
 
-    def decide(self, motion: Motion) -> Warp | None:
+    def decide(self, step: Step) -> Warp | None:
         """Take in one motion; return the warp of the frame ``look_ahead`` back, None while there is none."""
-        self._waiting.append(motion)
-        if len(self._waiting) <= self._settings.look_ahead:
-            return None
-        self._waiting.popleft()
-        return self._warp()
+        self._window.push(step)
+        return self._next() if len(self._window) > self._settings.look_ahead else None
 
     def flush(self) -> Iterator[Warp]:
         """The warps of the frames that still wait, oldest first."""
-        while self._waiting:
-            self._waiting.popleft()
-            yield self._warp()
+        while len(self._window):
+            yield self._next()
 
-    def _warp(self) -> Warp:
-        v, u = np.mgrid[0:1:9j, 0:1:17j].astype(np.float32)
-        return Warp(mesh=(np.stack([u, v], -1) - 0.5) * np.float32(0.9) + np.float32(0.5))
+    def _next(self) -> Warp:
+        window, cover, seconds = self._window.look()
+        if not self._active:
+            self._window.show(np.zeros((2, ROWS, COLUMNS)))
+            return Warp.still()
+        margin = self._settings.max_crop_ratio
+        conditions = [self._settings.strength, math.log(30 * seconds), math.log(10 * margin), math.log(self._aspect)]
+        offset = self._engine.warp(window / np.float32(margin), cover, np.array(conditions, np.float32))
+        allowed, extent = self._cropper.limit(offset.astype(np.float64) * margin, seconds)
+        self._window.show(allowed)
+        return Warp.from_offset(allowed, extent)
+
+
+def shrink(luma: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Luma at (width, height) ``size``: exact halvings, which are nearly free, then one linear step."""
+    width, height = size
+    while luma.shape[1] >= 2 * width and luma.shape[0] >= 2 * height:
+        half = (luma.shape[1] // 2, luma.shape[0] // 2)
+        luma = np.asarray(cv2.resize(luma[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA))
+    if luma.shape != (height, width):
+        larger = luma.shape[1] * luma.shape[0] > 1.5 * width * height
+        how = cv2.INTER_AREA if larger else cv2.INTER_LINEAR
+        luma = np.asarray(cv2.resize(luma, (width, height), interpolation=how))
+    return np.ascontiguousarray(luma)
+
+
+def spread_rest(motion: GlobalMotion, extent: float) -> NDArray[np.float64]:
+    """What the global motion leaves, smoothed onto the lattice: float64 (2, ROWS, COLUMNS) in half widths.
+
+    A normalised convolution (Knutsson & Westin, CVPR 1993): cells count by their weight, and where there are few of
+    them the rest fades to nothing.
+    """
+    columns = motion.weight.shape[1]
+    sigma = 0.08 * columns
+    weight = cv2.GaussianBlur(motion.weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    fields = []
+    v, u = np.meshgrid(np.linspace(-extent, extent, ROWS), np.linspace(-extent, extent, COLUMNS), indexing="ij")
+    map_x = ((u + 1) * 0.5 * columns - 0.5).astype(np.float32)
+    map_y = ((v + 1) * 0.5 * motion.weight.shape[0] - 0.5).astype(np.float32)
+    for rest in motion.rest:
+        total = cv2.GaussianBlur(rest * motion.weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        fields.append(cv2.remap(total / (weight + 0.1), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return np.stack(fields).astype(np.float64)
+
+
+def _still(seconds: float, *, restart: bool = False) -> Step:
+    return Step(seconds, np.zeros(8), np.zeros((2, ROWS, COLUMNS)), restart)

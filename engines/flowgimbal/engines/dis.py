@@ -1,0 +1,44 @@
+"""Classical flow in the flow network's place: OpenCV's DIS (Kroeger et al., ECCV 2016), as alternative and yardstick."""
+
+from __future__ import annotations
+
+import threading
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flowgimbal.engines.engine import STRIDE, FlowField, Luma, Memory
+
+PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+
+
+class DisFlow:
+    """Dense inverse search on the flow network's input; the memory is the luma itself."""
+
+    def __init__(self, preset: str = "medium") -> None:
+        self._preset = PRESETS[preset]
+        self._local = threading.local()  # a DIS object has buffers of its own: one for each thread
+
+    def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
+        """See ``Engine.flow``; DIS says nothing of its error, so that texture stands in for sureness."""
+        if memory is None or memory.shape != luma.shape:
+            return None, luma
+        dis = getattr(self._local, "dis", None)
+        if dis is None:
+            dis = self._local.dis = cv2.DISOpticalFlow_create(self._preset)
+        dense = dis.calc(memory, luma, None)
+        cells = (luma.shape[1] // STRIDE, luma.shape[0] // STRIDE)
+        flow = cv2.resize(dense, cells, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+        return FlowField(np.ascontiguousarray(flow), _scale(memory, cells)), luma
+
+
+def _scale(luma: Luma, cells: tuple[int, int]) -> NDArray[np.float32]:
+    gradient = np.abs(cv2.Sobel(luma, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(luma, cv2.CV_32F, 0, 1))
+    texture = cv2.resize(gradient, cells, interpolation=cv2.INTER_AREA)
+    scale: NDArray[np.float32] = (0.1 + 8.0 / (texture + 2.0)).astype(np.float32)
+    return scale

@@ -1,0 +1,112 @@
+"""Trained torch networks to ONNX files, and back: ``flowgimbal train export --flow CKPT --warp CKPT --out DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flowgimbal.engines.engine import COLUMNS, ROWS, TAPS
+from flowgimbal.engines.networks.flow import KEYS, FlowNetwork
+from flowgimbal.engines.networks.warp import CONDITIONS, RAW, WarpNetwork
+from flowgimbal.engines.timeline import BINS
+
+OPSET = 18  # read by ONNX Runtime, TensorRT 10 and 11 alike
+
+
+def flow_inputs(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
+    """Arguments of ``FlowNetwork.forward`` for luma of (height, width), zeros."""
+    keys = (torch.zeros(batch, k, height // s, width // s) for k, s in zip(KEYS, (4, 8, 16), strict=True))
+    return torch.zeros(batch, 1, height, width), *keys
+
+
+def warp_inputs(batch: int) -> tuple[Tensor, ...]:
+    """Arguments of ``WarpNetwork.forward``, zeros."""
+    return (
+        torch.zeros(batch, TAPS, 2, ROWS, COLUMNS),
+        torch.zeros(batch, RAW + BINS),
+        torch.zeros(batch, CONDITIONS),
+    )
+
+
+def export_flow(network: FlowNetwork, file: Path) -> None:
+    """Write the flow network with dynamic batch, height and width (multiples of 16)."""
+    batch = torch.export.Dim("batch", min=1, max=64)
+    rows, columns = torch.export.Dim("rows", min=2, max=128), torch.export.Dim("columns", min=2, max=128)
+    shapes = [{0: batch, 2: s * rows, 3: s * columns} for s in (16, 4, 2)]
+    shapes.append({0: batch, 2: rows, 3: columns})
+    names = ["luma", "quarter", "eighth", "sixteenth"]
+    outputs = ["flow", "log_scale", "new_quarter", "new_eighth", "new_sixteenth"]
+    _export(network, flow_inputs(2, 176, 320), names, outputs, tuple(shapes), file)
+
+
+def export_warp(network: WarpNetwork, file: Path) -> None:
+    """Write the warp network with dynamic batch."""
+    batch = torch.export.Dim("batch", min=1, max=64)
+    _export(network, warp_inputs(2), ["window", "cover", "conditions"], ["offsets"], ({0: batch},) * 3, file)
+
+
+def load_initializers(file: Path) -> Mapping[str, Tensor]:
+    """The trained tensors of an exported file by their torch names, to train on from there."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(str(file)).graph
+    return {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
+
+
+def _export(
+    network: nn.Module,
+    inputs: tuple[Tensor, ...],
+    names: list[str],
+    outputs: list[str],
+    shapes: tuple[Any, ...],
+    file: Path,
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.eval(),
+            inputs,
+            str(file),
+            input_names=names,
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export the best checkpoints of ``train flow`` and ``train warp``."""
+    parser = argparse.ArgumentParser(prog="flowgimbal train export", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--flow", type=Path, help="best.pt of `flowgimbal train flow`")
+    parser.add_argument("--warp", type=Path, help="best.pt of `flowgimbal train warp`")
+    parser.add_argument("--out", type=Path, required=True, help="folder for flow.onnx and warp.onnx")
+    args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.flow:
+        flow = FlowNetwork()
+        flow.load_state_dict(torch.load(args.flow, map_location="cpu")["network"])
+        export_flow(flow, args.out / "flow.onnx")
+    if args.warp:
+        warp = WarpNetwork()
+        warp.policy.load_state_dict(torch.load(args.warp, map_location="cpu")["policy"])
+        export_warp(warp, args.out / "warp.onnx")
+    for file in sorted(args.out.glob("*.onnx")):
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        sys.stdout.write(f"{file.name}  {file.stat().st_size / 1e6:.2f} MB  sha256 {digest}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

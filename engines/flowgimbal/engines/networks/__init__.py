@@ -1,0 +1,1 @@
+"""The networks as torch modules; needs the ``train`` extra."""

@@ -1,0 +1,119 @@
+"""The flow network: how the picture moved since the frame before, and how sure that is.
+
+A feature pyramid at 1/4, 1/8 and 1/16 of the input, matched from coarse to fine by local correlation, warping and
+refinement (Sun et al., PWC-Net, CVPR 2018). Two things make it a live network: the features of the frame before are
+handed back in, so that each picture is encoded once; and the result stays at 1/4, since the warp needs no more.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from flowgimbal.engines.networks.blocks import conv, correlate, standardise, warp_features
+
+STRIDE = 4  # input pixels per cell of the result
+MULTIPLE = 16  # the input's sides are multiples of this
+KEYS = (16, 24, 48)  # channels that are matched at 1/4, 1/8 and 1/16
+
+
+class Features(NamedTuple):
+    """What is matched of one picture: keys (B, K, H / s, W / s) for s of 4, 8 and 16."""
+
+    quarter: Tensor
+    eighth: Tensor
+    sixteenth: Tensor
+
+
+class Encoder(nn.Module):
+    """Luma (B, 1, H, W) in [0, 1] to keys; blind to gain and offset, so that exposure is no motion."""
+
+    def __init__(self, *, widths: tuple[int, int, int] = (32, 48, 64)) -> None:
+        super().__init__()
+        quarter, eighth, sixteenth = widths
+        self.quarter = nn.Sequential(nn.PixelUnshuffle(STRIDE), conv(STRIDE**2, quarter), conv(quarter, quarter))
+        self.eighth = nn.Sequential(conv(quarter, eighth, stride=2), conv(eighth, eighth))
+        self.sixteenth = nn.Sequential(conv(eighth, sixteenth, stride=2), conv(sixteenth, sixteenth))
+        self.keys = nn.ModuleList(nn.Conv2d(w, k, 1) for w, k in zip(widths, KEYS, strict=True))
+
+    def forward(self, luma: Tensor) -> Features:
+        """Encode one picture."""
+        centred = luma - luma.mean((2, 3), keepdim=True)
+        contrast = (centred * centred).mean((2, 3), keepdim=True)
+        quarter = self.quarter(centred / torch.sqrt(contrast + 1e-4))
+        eighth = self.eighth(quarter)
+        sixteenth = self.sixteenth(eighth)
+        maps = zip(self.keys, (quarter, eighth, sixteenth), strict=True)
+        return Features(*(standardise(key(x)) for key, x in maps))
+
+
+class Refiner(nn.Module):
+    """One level of the pyramid: cost volume, both pictures' keys and the coarser guess to a better guess.
+
+    The best match of the cost volume (its soft arg max: Xu et al., GMFlow, CVPR 2022, eq. 3, here over a small
+    neighbourhood) is added at once; the convolutions correct it.
+    """
+
+    shifts: Tensor
+
+    def __init__(self, *, keys: int, radius: int, hidden_in: int, hidden_out: int, width: int) -> None:
+        super().__init__()
+        self.radius = radius
+        cost = (2 * radius + 1) ** 2
+        reach = torch.arange(-radius, radius + 1.0)
+        self.register_buffer("shifts", torch.cartesian_prod(reach, reach).flip(1).T[:, :, None, None].contiguous())
+        self.sharpness = nn.Parameter(torch.tensor(10.0))
+        self.body = nn.Sequential(conv(cost + 2 * keys + hidden_in + 4, width), conv(width, width))
+        self.hidden = conv(width, hidden_out)
+        self.head = nn.Conv2d(hidden_out, 3, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, first: Tensor, second: Tensor, flow: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Flow in cells of this level (B, 2, H, W), log of its Laplace scale (B, 1, H, W), hidden state."""
+        cost = correlate(first, second, self.radius)
+        match = F.conv2d(torch.softmax(cost * self.sharpness, 1), self.shifts)
+        hidden = self.hidden(self.body(torch.cat([cost, first, second, hidden, flow, match], 1)))
+        update = self.head(hidden)
+        return flow + match + update[:, :2], update[:, 2:], hidden
+
+
+class FlowNetwork(nn.Module):
+    """Forward flow from the frame before to this one, on the frame before's grid of 4x4-pixel cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        quarter, eighth, sixteenth = KEYS
+        self.encoder = Encoder()
+        self.coarse = Refiner(keys=sixteenth, radius=4, hidden_in=0, hidden_out=32, width=80)
+        self.middle = Refiner(keys=eighth, radius=2, hidden_in=32, hidden_out=32, width=64)
+        self.fine = Refiner(keys=quarter, radius=1, hidden_in=32, hidden_out=24, width=32)
+
+    def forward(self, luma: Tensor, quarter: Tensor, eighth: Tensor, sixteenth: Tensor) -> tuple[Tensor, ...]:
+        """Measure the motion from the remembered frame to ``luma``.
+
+        ``luma`` is (B, 1, H, W) in [0, 1], H and W multiples of 16; the other three are the keys that the call before
+        returned (zeros at the start, when the flow means nothing). Returns flow (B, 2, H / 4, W / 4) in pixels of the
+        input, the log of its Laplace scale in pixels (B, 1, H / 4, W / 4), and this picture's keys.
+        """
+        now = self.encoder(luma)
+        flow, log_scale = self.match(Features(quarter, eighth, sixteenth), now)[-1]
+        return flow, log_scale, *now
+
+    def match(self, before: Features, now: Features) -> list[tuple[Tensor, Tensor]]:
+        """Flow and log scale, in input pixels, at 1/16, 1/8 and 1/4."""
+        still = torch.zeros_like(before.sixteenth[:, :2])
+        flow, log_scale, hidden = self.coarse(before.sixteenth, now.sixteenth, still, still[:, :0])
+        levels = [(flow * 16.0, log_scale)]
+        for refine, first, second, stride in (
+            (self.middle, before.eighth, now.eighth, 8.0),
+            (self.fine, before.quarter, now.quarter, 4.0),
+        ):
+            flow = F.interpolate(flow, scale_factor=2.0, mode="bilinear", align_corners=False) * 2.0
+            hidden = F.interpolate(hidden, scale_factor=2.0, mode="nearest")
+            flow, log_scale, hidden = refine(first, warp_features(second, flow), flow, hidden)
+            levels.append((flow * stride, log_scale))
+        return levels

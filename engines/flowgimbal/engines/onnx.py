@@ -1,0 +1,78 @@
+"""The embedded CPU engine: ONNX Runtime runs both networks, one thread a call, so that streams run side by side."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from flowgimbal.engines.engine import COLUMNS, ROWS, TAPS, EngineError, FlowField, Luma, Memory
+
+KEYS = (16, 24, 48)  # channels that the flow network remembers at 1/4, 1/8 and 1/16
+
+
+class OnnxEngine:
+    """Both networks on the CPU."""
+
+    name = "onnxruntime-cpu"
+
+    def __init__(self, *, threads: int = 1) -> None:
+        self._flow = _session("flow.onnx", threads)
+        self._warp = _session("warp.onnx", 1)
+
+    def warm_up(self) -> None:
+        """Run both networks once."""
+        still = np.zeros((176, 320), np.uint8)
+        _, memory = self.flow(still, None)
+        self.flow(still, memory)
+        taps, lattice = np.zeros(TAPS, np.float32), np.zeros((TAPS, 2, ROWS, COLUMNS), np.float32)
+        self.warp(lattice, taps[:-1], taps[:4])
+
+    def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
+        """See ``Engine.flow``; the memory is the three key maps."""
+        height, width = luma.shape
+        known = memory is not None and memory[0].shape[2:] == (height // 4, width // 4)
+        keys = memory if known else _blank(height, width)
+        picture = luma[None, None].astype(np.float32)
+        picture *= np.float32(1 / 255)
+        inputs = {"luma": picture, "quarter": keys[0], "eighth": keys[1], "sixteenth": keys[2]}
+        flow, log_scale, *keys = _run(self._flow, inputs)
+        if not known:
+            return None, keys
+        return FlowField(flow[0], np.exp(log_scale[0, 0])), keys
+
+    def warp(
+        self, window: NDArray[np.float32], cover: NDArray[np.float32], conditions: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """See ``Engine.warp``."""
+        inputs = {"window": window[None], "cover": cover[None], "conditions": conditions[None]}
+        offsets: NDArray[np.float32] = _run(self._warp, inputs)[0][0]
+        return offsets
+
+
+def _session(name: str, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    weights = files("flowgimbal.engines") / "weights" / name
+    try:
+        return onnxruntime.InferenceSession(weights.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
+        raise EngineError(f"ONNX Runtime cannot load {name}: {error}") from error
+
+
+def _run(session: Any, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    try:
+        outputs: list[NDArray[np.float32]] = session.run(None, inputs)
+    except Exception as error:  # as above
+        raise EngineError(f"ONNX Runtime failed: {error}") from error
+    return outputs
+
+
+def _blank(height: int, width: int) -> list[NDArray[np.float32]]:
+    return [np.zeros((1, k, height // s, width // s), np.float32) for k, s in zip(KEYS, (4, 8, 16), strict=True)]

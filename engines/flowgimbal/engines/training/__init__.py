@@ -1,0 +1,1 @@
+"""How the networks are trained, from photos and camera paths to weights; needs the ``train`` extra."""

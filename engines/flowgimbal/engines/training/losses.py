@@ -1,0 +1,54 @@
+"""Losses of the warp network, on the path that a viewer sees.
+
+* Stability: energy of the shown path above 1 Hz, in decibels (what a viewer feels as shake), of its second difference
+  (fine jitter: the paper's motion loss, eq. 4, for a path instead of a pair), of its sway between 0.4 and 1 Hz.
+* Stillness: energy of the shown velocity, weighted by strength: at 1 the network works as a tripod.
+* Fidelity: how far the picture is moved, in margins; it brings the picture back to the middle, and weighs more the
+  lower the strength.
+Logarithms, so that a little shake counts as much as a lot: the mean over clips is a mean of decibels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FLOOR = 0.15  # pixels of a 1280-px-wide frame; below it nobody sees a difference
+
+
+def high_pass(path: Tensor, rate: float, low: float, high: float | None = None) -> Tensor:
+    """The part of ``path`` (B, T, ...) above ``low`` Hz (and below ``high``): zero-phase Butterworth, 4th order."""
+    frames = path.shape[1]
+    first, last = path[:, :1], path[:, -1:]
+    extended = torch.cat([2 * first - path[:, 1:].flip(1), path, 2 * last - path[:, :-1].flip(1)], 1)
+    spectrum = torch.fft.rfft(extended, dim=1)
+    f = torch.fft.rfftfreq(extended.shape[1], 1 / rate).clamp(min=1e-6)
+    response = 1 / (1 + (low / f) ** 8)
+    if high is not None:
+        response = response * (1 - 1 / (1 + (high / f) ** 8))
+    shape = (1, -1, *[1] * (path.ndim - 2))
+    filtered = torch.fft.irfft(spectrum * response.reshape(shape), extended.shape[1], dim=1)
+    return filtered[:, frames - 1 : 2 * frames - 1]
+
+
+def energy(part: Tensor) -> Tensor:
+    """Mean square length of (B, T, points, 2) over time and points: (B,)."""
+    return part.square().sum(-1).mean((1, 2))
+
+
+def level(part: Tensor, floor: float = FLOOR) -> Tensor:
+    """Half the log of the energy, in nepers, flattening out at ``floor``: (B,)."""
+    return 0.5 * torch.log(energy(part) + floor**2)
+
+
+def path_loss(shown: Tensor, offsets: Tensor, rate: float, strength: Tensor) -> Tensor:
+    """Loss of each sample (B,): ``shown`` (B, T, 9, 2) in px of a 1280 frame, ``offsets`` (B, T, 8) in margins."""
+    cut = min(int(0.3 * rate), shown.shape[1] // 8)
+    inner = slice(cut, shown.shape[1] - cut)
+    shake = level(high_pass(shown, rate, 1.0)[:, inner])
+    sway = level(high_pass(shown, rate, 0.4, 1.0)[:, inner])
+    scale = (rate / 30) ** 2
+    jitter = level(torch.diff(shown, n=2, dim=1)[:, inner] * scale, 0.3 * FLOOR)
+    speed = level(torch.diff(shown, dim=1) * (rate / 30), FLOOR)
+    away = offsets.square().sum(-1).mean(1)
+    return shake + 0.15 * sway + 0.25 * jitter + 0.3 * strength**4 * speed + 2.0 * (1 - strength) ** 2 * away

@@ -1,0 +1,117 @@
+"""The sliding window: motion of the frames around the one that is due, and the path that the viewer already saw.
+
+Positions are of the lattice's points, normalised: X by the half width, Y by the half height of the picture. A point's
+raw position moves with the camera; its shown position is the raw one plus the offset that the warp gave it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowgimbal.engines.engine import COLUMNS, RAW, ROWS, TAPS
+from flowgimbal.engines.motion import LANES, basis, lattice
+from flowgimbal.engines.timeline import BINS, REACH, bin_means
+
+Points = NDArray[np.float64]
+
+NOMINAL = 1 / 30  # seconds between frames whose times say nothing
+KEPT = 256  # frames of the past that are kept at most, however fast they come
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Motion from the frame before: eight coefficients and the dense rest (2, ROWS, COLUMNS), in half widths."""
+
+    seconds: float
+    coefficients: NDArray[np.float64]
+    rest: NDArray[np.float64]
+    restart: bool = False  # nothing connects this frame to the one before
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    time: float
+    raw: Points  # (2, ROWS, COLUMNS)
+    shown: Points
+
+
+class Window:
+    """Bounded memory of one stream; ``look`` then ``show``, frame after frame."""
+
+    def __init__(self, *, aspect: float, extent: float) -> None:
+        """``aspect`` is height / width, ``extent`` the part of the picture's sides that stays visible."""
+        self._points = lattice(ROWS, COLUMNS, aspect, extent=extent).astype(np.float64)
+        self._unit = np.array([1.0, aspect])[:, None, None]
+        self._past: deque[_Past] = deque(maxlen=KEPT)
+        self._waiting: deque[Step] = deque()
+        self._now: tuple[float, Points] | None = None
+
+    def __len__(self) -> int:
+        """Frames that wait."""
+        return len(self._waiting)
+
+    def push(self, step: Step) -> None:
+        """Take in the motion of the newest frame."""
+        self._waiting.append(step)
+
+    def look(self) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+        """Move on to the oldest waiting frame and look around from there.
+
+        Returns the window (TAPS, 2, ROWS, COLUMNS) relative to that frame's raw position, the cover (RAW + BINS,),
+        and the seconds since the frame before.
+        """
+        step = self._waiting.popleft()
+        if step.restart:
+            self._past.clear()
+        last = self._past[-1] if self._past else None
+        # Points of the steady picture look at displaced points of the raw one: motion is taken where they look.
+        offset = last.shown - last.raw if last else np.zeros((2, ROWS, COLUMNS))
+        seen = self._points - (offset * self._unit).transpose(1, 2, 0)
+        fields = basis(seen.astype(np.float32)).astype(np.float64)
+        time = last.time + step.seconds if last else 0.0
+        raw = last.raw + self._move(fields, step.coefficients, step.rest) if last else np.zeros_like(offset)
+        self._now = time, raw
+
+        window = np.zeros((TAPS, 2, ROWS, COLUMNS))
+        cover = np.zeros(RAW + BINS)
+        recent = [p for p in reversed(self._past) if time - p.time <= REACH + 2 * step.seconds]
+        if recent:
+            times = np.array([time, *(p.time for p in recent)])
+            raws = np.array([raw, *(p.raw for p in recent)])
+            shown = np.array([p.shown for p in recent])
+            window[:BINS], cover[:BINS] = bin_means(time - times, raws - raw)
+            window[RAW] = shown[0] - raw
+            window[RAW + 1 :], cover[RAW:] = bin_means(times[1] - times[1:], shown - raw)
+        times, ahead = self._ahead(fields)
+        window[BINS:RAW], cover[BINS:RAW] = bin_means(times, ahead)
+        return window.astype(np.float32), cover.astype(np.float32), step.seconds
+
+    def show(self, offset: Points) -> None:
+        """Remember the offset (2, ROWS, COLUMNS) that the frame just looked from was given."""
+        if self._now is None:
+            raise RuntimeError("show follows look")
+        time, raw = self._now
+        self._past.append(_Past(time, raw, raw + offset))
+        self._now = None
+
+    def _ahead(self, fields: NDArray[np.float64]) -> tuple[NDArray[np.float64], Points]:
+        """Times and positions of the due frame's points in the frames that wait, up to a restart."""
+        steps: list[Step] = []
+        for step in self._waiting:
+            if step.restart:
+                break
+            steps.append(step)
+        times = np.cumsum([0.0, *(s.seconds for s in steps)])
+        coefficients = np.zeros((len(steps) + 1, LANES))
+        rest = np.zeros((len(steps) + 1, 2, ROWS, COLUMNS))
+        for i, step in enumerate(steps):
+            coefficients[i + 1], rest[i + 1] = step.coefficients, step.rest
+        return times, self._move(fields, np.cumsum(coefficients, 0), np.cumsum(rest, 0))
+
+    def _move(self, fields: NDArray[np.float64], coefficients: Points, rest: Points) -> Points:
+        moved: Points = np.einsum("rcdl,...l->...drc", fields, coefficients) + rest
+        return moved / self._unit
