@@ -1,4 +1,4 @@
-"""Classical flow in the flow network's place: OpenCV's DIS (Kroeger et al., ECCV 2016), as alternative and yardstick."""
+"""Classical flow as alternative and yardstick: OpenCV's dense inverse search (DIS; Kroeger et al., ECCV 2016)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class DisFlow:
             return None, luma
         dis = getattr(self._local, "dis", None)
         if dis is None:
-            dis = self._local.dis = cv2.DISOpticalFlow_create(self._preset)
-        dense = dis.calc(memory, luma, None)
+            dis = self._local.dis = cv2.DISOpticalFlow.create(self._preset)
+        dense = dis.calc(memory, luma, np.empty((*luma.shape, 2), np.float32))
         cells = (luma.shape[1] // STRIDE, luma.shape[0] // STRIDE)
         flow = cv2.resize(dense, cells, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
         return FlowField(np.ascontiguousarray(flow), _scale(memory, cells)), luma

@@ -39,7 +39,19 @@ class FlowField:
     scale: NDArray[np.float32]
 
 
-class Engine(Protocol):
+class FlowMeter(Protocol):
+    """Measures how the picture moves."""
+
+    def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
+        """Measure the motion between the frame that ``memory`` was returned for and this one.
+
+        ``luma`` is uint8 (height, width) of ``flow_size``; without memory, or with that of another size, the field
+        is None. Raises EngineError.
+        """
+        ...
+
+
+class Engine(FlowMeter, Protocol):
     """Runs both networks for any number of streams at a time; every method may be called from any thread."""
 
     @property
@@ -49,14 +61,6 @@ class Engine(Protocol):
 
     def warm_up(self) -> None:
         """Load and run everything once; raises EngineError."""
-        ...
-
-    def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
-        """Measure the motion between the frame that ``memory`` was returned for and this one.
-
-        ``luma`` is uint8 (height, width) of ``flow_size``; without memory, or with that of another size, the field
-        is None. Raises EngineError.
-        """
         ...
 
     def warp(

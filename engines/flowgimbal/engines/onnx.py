@@ -9,19 +9,38 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import COLUMNS, ROWS, TAPS, EngineError, FlowField, Luma, Memory
+from flowgimbal.engines.engine import COLUMNS, ROWS, TAPS, EngineError, FlowField, FlowMeter, Luma, Memory
 
 KEYS = (16, 24, 48)  # channels that the flow network remembers at 1/4, 1/8 and 1/16
 
 
-class OnnxEngine:
-    """Both networks on the CPU."""
-
-    name = "onnxruntime-cpu"
+class OnnxFlow:
+    """The flow network on the CPU; its memory is the three key maps."""
 
     def __init__(self, *, threads: int = 1) -> None:
-        self._flow = _session("flow.onnx", threads)
-        self._warp = _session("warp.onnx", 1)
+        self._session = _session("flow.onnx", threads)
+
+    def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
+        """See ``FlowMeter.flow``."""
+        height, width = luma.shape
+        known = memory is not None and memory[0].shape[2:] == (height // 4, width // 4)
+        keys = memory if memory is not None and known else _blank(height, width)
+        picture = luma[None, None].astype(np.float32)
+        picture *= np.float32(1 / 255)
+        inputs = {"luma": picture, "quarter": keys[0], "eighth": keys[1], "sixteenth": keys[2]}
+        flow, log_scale, *keys = _run(self._session, inputs)
+        if not known:
+            return None, keys
+        return FlowField(flow[0], np.exp(log_scale[0, 0])), keys
+
+
+class OnnxEngine:
+    """The warp network on the CPU, behind the flow network or another meter of flow."""
+
+    def __init__(self, meter: FlowMeter | None = None, *, name: str = "onnxruntime-cpu") -> None:
+        self.name = name
+        self._meter = meter or OnnxFlow()
+        self._session = _session("warp.onnx", 1)
 
     def warm_up(self) -> None:
         """Run both networks once."""
@@ -32,24 +51,15 @@ class OnnxEngine:
         self.warp(lattice, taps[:-1], taps[:4])
 
     def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
-        """See ``Engine.flow``; the memory is the three key maps."""
-        height, width = luma.shape
-        known = memory is not None and memory[0].shape[2:] == (height // 4, width // 4)
-        keys = memory if known else _blank(height, width)
-        picture = luma[None, None].astype(np.float32)
-        picture *= np.float32(1 / 255)
-        inputs = {"luma": picture, "quarter": keys[0], "eighth": keys[1], "sixteenth": keys[2]}
-        flow, log_scale, *keys = _run(self._flow, inputs)
-        if not known:
-            return None, keys
-        return FlowField(flow[0], np.exp(log_scale[0, 0])), keys
+        """See ``FlowMeter.flow``."""
+        return self._meter.flow(luma, memory)
 
     def warp(
         self, window: NDArray[np.float32], cover: NDArray[np.float32], conditions: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """See ``Engine.warp``."""
         inputs = {"window": window[None], "cover": cover[None], "conditions": conditions[None]}
-        offsets: NDArray[np.float32] = _run(self._warp, inputs)[0][0]
+        offsets: NDArray[np.float32] = _run(self._session, inputs)[0][0]
         return offsets
 
 
@@ -62,14 +72,14 @@ def _session(name: str, threads: int) -> Any:
     weights = files("flowgimbal.engines") / "weights" / name
     try:
         return onnxruntime.InferenceSession(weights.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions share no base class
+    except Exception as error:
         raise EngineError(f"ONNX Runtime cannot load {name}: {error}") from error
 
 
 def _run(session: Any, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     try:
         outputs: list[NDArray[np.float32]] = session.run(None, inputs)
-    except Exception as error:  # as above
+    except Exception as error:
         raise EngineError(f"ONNX Runtime failed: {error}") from error
     return outputs
 

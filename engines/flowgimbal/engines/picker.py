@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowgimbal.engines.dis import DisFlow
-from flowgimbal.engines.engine import COLUMNS, ROWS, Engine, EngineError, FlowField, Luma, Memory
+from flowgimbal.engines.engine import COLUMNS, ROWS, Engine, FlowField, Luma, Memory
 from flowgimbal.engines.onnx import OnnxEngine
 
 ENGINES = ("auto", "cpu", "identity")
@@ -21,26 +21,14 @@ class IdentityEngine:
     def warm_up(self) -> None:
         """Nothing to warm."""
 
-    def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
+    def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:  # noqa: ARG002
         """No motion."""
         cells = (luma.shape[0] // 4, luma.shape[1] // 4)
         return FlowField(np.zeros((2, *cells), np.float32), np.ones(cells, np.float32)), luma.shape
 
-    def warp(
-        self, window: NDArray[np.float32], cover: NDArray[np.float32], conditions: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def warp(self, *_: NDArray[np.float32]) -> NDArray[np.float32]:
         """No offset."""
         return np.zeros((2, ROWS, COLUMNS), np.float32)
-
-
-class DisEngine(OnnxEngine):
-    """DIS for the flow, the warp network on the CPU."""
-
-    name = "onnxruntime-cpu+dis"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flow = DisFlow().flow  # type: ignore[method-assign]
 
 
 def pick(name: str = "auto", flow: str = "network") -> Engine:
@@ -54,7 +42,6 @@ def pick(name: str = "auto", flow: str = "network") -> Engine:
         raise ValueError(f"flow {flow!r} is none of {', '.join(FLOWS)}")
     if name == "identity":
         return IdentityEngine()
-    return DisEngine() if flow == "dis" else OnnxEngine()
-
-
-__all__ = ["Engine", "EngineError", "IdentityEngine", "pick"]
+    if flow == "dis":
+        return OnnxEngine(DisFlow(), name="onnxruntime-cpu+dis")
+    return OnnxEngine()

@@ -44,9 +44,9 @@ def fit(field: FlowField) -> GlobalMotion:
     height, width = field.scale.shape
     small = (max(1, width // 2), max(1, height // 2))
     half_width = width * STRIDE / 2
-    sure = 1.0 / (field.scale + 0.15)
-    weighted = cv2.resize((field.flow * sure).transpose(1, 2, 0), small, interpolation=cv2.INTER_AREA)
-    sure = cv2.resize(sure, small, interpolation=cv2.INTER_AREA)
+    fine = 1.0 / (field.scale + 0.15)
+    weighted = cv2.resize((field.flow * fine).transpose(1, 2, 0), small, interpolation=cv2.INTER_AREA)
+    sure = np.asarray(cv2.resize(fine, small, interpolation=cv2.INTER_AREA))
     flow = weighted / sure[..., None]  # sureness-weighted mean of 2x2 cells
     design = _design(small, height / width)
 

@@ -1,8 +1,8 @@
 """The heart: measure, remember, decide, limit, warp. Knows no gRPC and no codec.
 
-    stabilizer = Stabilizer(pick(), Settings(look_ahead=0), width, height)
-    for luma, time_ns in frames:
-        warp = stabilizer.decide(stabilizer.measure(luma, time_ns))
+stabilizer = Stabilizer(pick(), Settings(look_ahead=0), width, height)
+for luma, time_ns in frames:
+    warp = stabilizer.decide(stabilizer.measure(luma, time_ns))
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowgimbal.engines.engine import COLUMNS, ROWS, Engine, Memory, flow_size
+from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.crop import Crop, Cropper
 from flowgimbal.server.motion import GlobalMotion, fit
 from flowgimbal.server.warp import Warp
-from flowgimbal.server.window import NOMINAL, REACH, Step, Window
+from flowgimbal.server.window import NOMINAL, Step, Window
 
 CUT = 0.15  # validity of the motion below which two frames show different scenes
 LEAST_CROP = 1e-4  # crop ratio below which there is no room to move
@@ -116,7 +117,8 @@ def spread_rest(motion: GlobalMotion, extent: float) -> NDArray[np.float64]:
     map_y = ((v + 1) * 0.5 * motion.weight.shape[0] - 0.5).astype(np.float32)
     for rest in motion.rest:
         total = cv2.GaussianBlur(rest * motion.weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-        fields.append(cv2.remap(total / (weight + 0.1), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        smooth = total / (weight + 0.1)
+        fields.append(cv2.remap(smooth, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
     return np.stack(fields).astype(np.float64)
 
 

@@ -25,7 +25,7 @@ class Warp:
     @staticmethod
     def still(rows: int = 2, cols: int = 2) -> Warp:
         """The warp that changes nothing."""
-        return Warp(vertices(rows, cols), identity=True)
+        return Warp(vertices(rows, cols).astype(np.float32), identity=True)
 
     @staticmethod
     def from_offset(offset: NDArray[np.float64], extent: float) -> Warp:

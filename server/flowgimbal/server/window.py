@@ -114,4 +114,4 @@ class Window:
 
     def _move(self, fields: NDArray[np.float64], coefficients: Points, rest: Points) -> Points:
         moved: Points = np.einsum("rcdl,...l->...drc", fields, coefficients) + rest
-        return moved / self._unit
+        return np.asarray(moved / self._unit)

@@ -69,8 +69,8 @@ class Refiner(nn.Module):
         self.body = nn.Sequential(conv(cost + 2 * keys + hidden_in + 4, width), conv(width, width))
         self.hidden = conv(width, hidden_out)
         self.head = nn.Conv2d(hidden_out, 3, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, first: Tensor, second: Tensor, flow: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Flow in cells of this level (B, 2, H, W), log of its Laplace scale (B, 1, H, W), hidden state."""

@@ -38,7 +38,9 @@ class LanePolicy(nn.Module):
         self.decide = nn.Linear(width, TAPS)
         nn.init.zeros_(self.decide.weight)
         nn.init.zeros_(self.decide.bias)
-        with torch.no_grad():  # to begin with: hold the last shown picture, drift back with a time constant of 20 frames
+        with (
+            torch.no_grad()
+        ):  # to begin with: hold the last shown picture, drift back with a time constant of 20 frames
             self.decide.bias[RAW] = 0.95
 
     def forward(self, paths: Tensor, cover: Tensor, conditions: Tensor) -> Tensor:

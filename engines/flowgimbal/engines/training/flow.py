@@ -33,7 +33,7 @@ def loss_of(levels: list[tuple[Tensor, Tensor]], flow: Tensor) -> Tensor:
     """Robust end-point error and Laplace likelihood over the pyramid, ``flow`` (B, 2, H / 4, W / 4) in pixels."""
     total = flow.new_zeros(())
     for (guess, log_scale), weight in zip(levels, (0.15, 0.3, 1.0), strict=True):
-        truth = F.adaptive_avg_pool2d(flow, guess.shape[-2:])
+        truth = F.avg_pool2d(flow, flow.shape[-1] // guess.shape[-1])
         error = torch.linalg.vector_norm(guess.float() - truth, dim=1, keepdim=True)
         s = log_scale.float().clamp(-5, 5)
         likelihood = error.detach() * torch.exp(-s) + s
@@ -103,7 +103,7 @@ def train(args: argparse.Namespace) -> None:
             levels = forward(network, pair)
         loss = loss_of(levels, pair.flow)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         step, seen, running = step + 1, seen + 1, running + float(loss.detach())

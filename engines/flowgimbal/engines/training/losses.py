@@ -27,7 +27,7 @@ def high_pass(path: Tensor, rate: float, low: float, high: float | None = None) 
     if high is not None:
         response = response * (1 - 1 / (1 + (high / f) ** 8))
     shape = (1, -1, *[1] * (path.ndim - 2))
-    filtered = torch.fft.irfft(spectrum * response.reshape(shape), extended.shape[1], dim=1)
+    filtered: Tensor = torch.fft.irfft(spectrum * response.reshape(shape), extended.shape[1], dim=1)
     return filtered[:, frames - 1 : 2 * frames - 1]
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flowgimbal.engines.motion import LANES
 
-Path3 = NDArray[np.float32]
+Steps = NDArray[np.float32]  # (frames, 8)
 
 # Recorded clips that only validate: one of each kind of camera.
 HELD_OUT = (
@@ -31,7 +31,7 @@ class Recording:
     """Motion per frame, float32 (frames - 1, 8) in half widths, at ``rate`` Hz."""
 
     name: str
-    steps: Path3
+    steps: Steps
     rate: float
 
 
@@ -42,7 +42,7 @@ def load_recordings(file: Path) -> list[Recording]:
         return [Recording(n, data[n].astype(np.float32), float(data[f"rate/{n}"])) for n in names]
 
 
-def generate(rng: np.random.Generator, frames: int, rate: float) -> Path3:
+def generate(rng: np.random.Generator, frames: int, rate: float) -> Steps:
     """Motion per frame (frames, 8) of an invented camera."""
     time = np.arange(frames + 1) / rate
     path = np.zeros((frames + 1, LANES))
@@ -82,13 +82,16 @@ def _shake(rng: np.random.Generator, time: NDArray[np.float64]) -> NDArray[np.fl
     if rng.random() < 0.3:  # jolts that ring out
         for start in rng.uniform(0, time[-1], rng.integers(1, 6)):
             after = np.maximum(time - start, 0)
-            signal += rng.normal(0, 2) * (time > start) * np.exp(-after * rng.uniform(2, 10)) * np.sin(
-                2 * np.pi * rng.uniform(2, 8) * after
+            signal += (
+                rng.normal(0, 2)
+                * (time > start)
+                * np.exp(-after * rng.uniform(2, 10))
+                * np.sin(2 * np.pi * rng.uniform(2, 8) * after)
             )
     if rng.random() < 0.4:  # it comes and goes
         envelope = np.interp(time, np.linspace(0, time[-1], 6), rng.uniform(0, 1.5, 6))
         signal *= envelope
-    return signal / max(signal.std(), 1e-9)
+    return np.asarray(signal / max(signal.std(), 1e-9))
 
 
 def _pan(rng: np.random.Generator, time: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -102,7 +105,7 @@ def _pan(rng: np.random.Generator, time: NDArray[np.float64]) -> NDArray[np.floa
         velocity += speed * rise
     if rng.random() < 0.3:
         velocity += rng.choice([-1, 1]) * np.exp(rng.uniform(np.log(0.02), np.log(0.5)))
-    return np.cumsum(velocity) * (time[1] - time[0])
+    return np.asarray(np.cumsum(velocity) * (time[1] - time[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +114,11 @@ class PathMaker:
 
     recordings: list[Recording]
 
-    def draw(self, rng: np.random.Generator, batch: int, frames: int, rate: float) -> Path3:
+    def draw(self, rng: np.random.Generator, batch: int, frames: int, rate: float) -> Steps:
         """Motion per frame, (batch, frames, 8)."""
         return np.stack([self._one(rng, frames, rate) for _ in range(batch)])
 
-    def _one(self, rng: np.random.Generator, frames: int, rate: float) -> Path3:
+    def _one(self, rng: np.random.Generator, frames: int, rate: float) -> Steps:
         if rng.random() < 0.5:
             return generate(rng, frames, rate)
         steps = self._recorded(rng, frames)
@@ -123,7 +126,7 @@ class PathMaker:
             steps = steps + self._recorded(rng, frames) * np.float32(rng.uniform(0.2, 1))
         return steps * np.float32(np.exp(rng.uniform(np.log(0.3), np.log(1.8))))
 
-    def _recorded(self, rng: np.random.Generator, frames: int) -> Path3:
+    def _recorded(self, rng: np.random.Generator, frames: int) -> Steps:
         steps = self.recordings[rng.integers(len(self.recordings))].steps
         if rng.random() < 0.5:
             steps = -steps[::-1]

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -30,7 +31,8 @@ def record(clip: Path) -> tuple[NDArray[np.float32], float]:
         rate = float(stream.average_rate or 30)
         for frame in container.decode(stream):
             height = max(2, round(frame.height * WIDTH / frame.width))
-            luma = cv2.resize(frame.to_ndarray(format="gray"), (WIDTH, height), interpolation=cv2.INTER_AREA)
+            gray = cv2.resize(frame.to_ndarray(format="gray"), (WIDTH, height), interpolation=cv2.INTER_AREA)
+            luma = gray.astype(np.uint8, copy=False)
             if before is not None:
                 steps.append(_motion(before, luma))
             before = luma
@@ -41,11 +43,9 @@ def _motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.flo
     corners = cv2.goodFeaturesToTrack(before, 500, 0.005, 8)
     if corners is None or len(corners) < 16:
         return np.zeros(8, np.float32)
-    options = {"winSize": (21, 21), "maxLevel": 4}
-    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, now, corners, None, **options)
-    back, ok2, _ = cv2.calcOpticalFlowPyrLK(now, before, there, None, **options)
-    good = (ok * ok2).ravel() == 1
-    good &= np.linalg.norm((corners - back).reshape(-1, 2), axis=1) < 0.7
+    there, ok = _track(before, now, corners)
+    back, ok_back = _track(now, before, there)
+    good = ok & ok_back & (np.linalg.norm((corners - back).reshape(-1, 2), axis=1) < 0.7)
     p, q = corners.reshape(-1, 2)[good], there.reshape(-1, 2)[good]
     if len(p) < 16:
         return np.zeros(8, np.float32)
@@ -61,7 +61,13 @@ def _motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.flo
     if not np.isfinite(step).all() or np.abs(step).max() > 1.0:
         return np.zeros(8, np.float32)
     coefficients, *_ = np.linalg.lstsq(basis(points).reshape(-1, 8), step.reshape(-1), rcond=None)
-    return coefficients.astype(np.float32)
+    return np.asarray(coefficients, np.float32)
+
+
+def _track(before: NDArray[np.uint8], now: NDArray[np.uint8], corners: Any) -> tuple[Any, NDArray[np.bool_]]:
+    there = np.empty_like(corners)
+    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, now, corners, there, winSize=(21, 21), maxLevel=4)
+    return there, np.asarray(ok).ravel() == 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=Path, nargs="+", required=True, help="folders of clips")
     parser.add_argument("--out", type=Path, required=True, help="npz file")
     args = parser.parse_args(argv)
-    arrays: dict[str, NDArray[np.float32]] = {}
+    arrays: dict[str, Any] = {}
     for clip in sorted(p for folder in args.clips for p in folder.iterdir() if p.is_file()):
         steps, rate = record(clip)
         arrays[f"{clip.parent.name}/{clip.stem}"] = steps.astype(np.float16)

@@ -111,14 +111,16 @@ class SceneMaker:
         first, second = _smear(first, drift), _smear(second, drift * dice.uniform(0.5, 1.5)[:, None])
         gain = torch.exp(dice.normal(0.3) * hard * (dice.uniform(0, 1) < 0.4))[:, None, None, None]
         second = second * gain + (dice.normal(0.05) * hard)[:, None, None, None]
-        sigma = 0.004 + torch.where(often < 0.5, 0.0, 1.0) * dice.uniform(0, 0.06)[:, None, None, None] * hard * contrast
+        sigma = (
+            0.004 + torch.where(often < 0.5, 0.0, 1.0) * dice.uniform(0, 0.06)[:, None, None, None] * hard * contrast
+        )
         first = first + sigma * dice.pixels_like(first)
         second = second + sigma * dice.pixels_like(second)
         step = dice.uniform(0.01, 0.12)[:, None, None, None] * hard
         rough = (dice.uniform(0, 1) < 0.35)[:, None, None, None]
         first = torch.where(rough, _compress(first, step), first)
         second = torch.where(rough, _compress(second, step), second)
-        return tuple((x.clamp(0, 1) * 255).round() / 255 for x in (first, second))  # type: ignore[return-value]
+        return _quantise(first), _quantise(second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,10 @@ def _smear(image: Tensor, drift: Tensor) -> Tensor:
     kernel = torch.einsum("bky,bkx->byx", hat_y, hat_x) / 5
     padded = F.pad(image, (reach,) * 4, mode="replicate").transpose(0, 1)
     return F.conv2d(padded, kernel[:, None], groups=batch).transpose(0, 1)
+
+
+def _quantise(image: Tensor) -> Tensor:
+    return (image.clamp(0, 1) * 255).round() / 255
 
 
 def _compress(image: Tensor, step: Tensor) -> Tensor:

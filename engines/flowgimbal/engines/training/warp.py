@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from flowgimbal.engines.motion import LANES, basis
-from flowgimbal.engines.networks.warp import SHOWN, LanePolicy, lane_fields, soften
+from flowgimbal.engines.networks.warp import LanePolicy, lane_fields, soften
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
 from flowgimbal.engines.training.losses import energy, high_pass, path_loss
 from flowgimbal.engines.training.paths import HELD_OUT, PathMaker, load_recordings
@@ -186,7 +186,7 @@ def train(args: argparse.Namespace) -> None:
         for group in optimizer.param_groups:
             group["lr"] = args.rate * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * step / args.steps)) + 1e-6
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 0.5)
         if torch.isfinite(norm):
             optimizer.step()
