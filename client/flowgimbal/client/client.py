@@ -1,0 +1,133 @@
+"""The asynchronous face of the service: one connection to one server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from flowgimbal.client.errors import StreamClosed
+from flowgimbal.client.settings import Encoding, StreamSettings, Wishes, encoding_from_proto, settings_of
+from flowgimbal.client.stream import Stream
+from flowgimbal.client.translate import translated
+from flowgimbal.v1 import stabilizer_pb2 as pb
+from flowgimbal.v1 import stabilizer_pb2_grpc as rpc
+
+if TYPE_CHECKING:
+    from flowgimbal.v1.stabilizer_pb2_grpc import StabilizerServiceAsyncStub
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+MAX_MESSAGE_BYTES = 64 << 20
+"""The limit of a message either way, the same as the server's: it holds a 4K picture in BGR."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server is, can do, and allows; the contract documents each field."""
+
+    version: str
+    engine: str
+    input_encodings: tuple[Encoding, ...]
+    output_encodings: tuple[Encoding, ...]
+    max_streams: int
+    active_streams: int
+    max_frame_pixels: int
+    max_message_bytes: int
+    idle_timeout_seconds: float
+
+
+class Client:
+    """A connection to a flowgimbal server at ``address`` (HOST:PORT or unix:PATH), shared by any number of streams.
+
+        async with Client() as client, client.stream(look_ahead_frames=0) as stream:
+            async for steady in stream.stabilize(frames):
+                show(steady.image)
+
+    ``timeout`` [s] bounds every question and the opening of a stream, never the stream itself. Methods raise the leaves
+    of FlowgimbalError.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout: float = 10.0,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self.address = address
+        self._credentials = credentials
+        self._timeout = timeout
+        self._options: list[tuple[str, Any]] = [
+            ("grpc.max_send_message_length", max_message_bytes),
+            ("grpc.max_receive_message_length", max_message_bytes),
+            # A pool of its own: a new client tries at once, whatever an older one's back-off says.
+            ("grpc.use_local_subchannel_pool", 1),
+        ]
+        self._channel: grpc.aio.Channel | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._credentials is None:
+            self._channel = grpc.aio.insecure_channel(self.address, options=self._options)
+        else:
+            self._channel = grpc.aio.secure_channel(self.address, self._credentials, options=self._options)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Cancel what still runs and close the connection. A second call does nothing."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    def stream(self, settings: StreamSettings | None = None, **wishes: Unpack[Wishes]) -> Stream:
+        """A stream, opened by ``async with``; wish for nothing and the server's defaults apply.
+
+        Give ``settings`` or keywords. ValueError for a name that the contract lacks; ranges are the server's business.
+        """
+        if settings is not None and wishes:
+            raise ValueError("give settings or keywords, not both")
+        return Stream(self._stub(), settings or settings_of(**wishes), self.address, self._timeout)
+
+    async def info(self) -> ServerInfo:
+        """What the server is, can do, and allows."""
+        async with translated(self.address):
+            reply = await self._stub().GetServerInfo(pb.GetServerInfoRequest(), timeout=self._timeout)
+        return ServerInfo(
+            version=reply.version,
+            engine=reply.engine,
+            input_encodings=_known(reply.input_encodings),
+            output_encodings=_known(reply.output_encodings),
+            max_streams=reply.max_streams,
+            active_streams=reply.active_streams,
+            max_frame_pixels=reply.max_frame_pixels,
+            max_message_bytes=reply.max_message_bytes,
+            idle_timeout_seconds=reply.idle_timeout_seconds,
+        )
+
+    async def health(self, service: str = "", *, wait_for_ready: bool = False) -> bool:
+        """True if the server takes streams; False while it warms up or drains. Unavailable if nobody answers.
+
+        ``wait_for_ready`` keeps trying to connect until the timeout instead of failing at the first refusal.
+        """
+        stub: Any = health_pb2_grpc.HealthStub(self._open_channel())
+        request = health_pb2.HealthCheckRequest(service=service)
+        async with translated(self.address):
+            reply = await stub.Check(request, timeout=self._timeout, wait_for_ready=wait_for_ready)
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _open_channel(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            raise StreamClosed("the client is not connected: enter it with `async with`")
+        return self._channel
+
+    def _stub(self) -> StabilizerServiceAsyncStub:
+        return cast("StabilizerServiceAsyncStub", rpc.StabilizerServiceStub(self._open_channel()))
+
+
+def _known(values: Any) -> tuple[Encoding, ...]:
+    return tuple(encoding for encoding in map(encoding_from_proto, values) if encoding is not None)

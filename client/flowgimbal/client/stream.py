@@ -1,0 +1,217 @@
+"""One stream: frames in, steady frames out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+
+from flowgimbal.client.errors import FlowgimbalError, ServerFault, StreamClosed, Timeout
+from flowgimbal.client.frame import Frame, SteadyFrame, frame_from_proto, frame_to_proto
+from flowgimbal.client.pixels import Image
+from flowgimbal.client.pull import pull
+from flowgimbal.client.settings import Encoding, StreamSettings, settings_from_proto, settings_to_proto
+from flowgimbal.client.translate import translated
+from flowgimbal.client.verdict import Verdict
+from flowgimbal.v1 import stabilizer_pb2 as pb
+
+if TYPE_CHECKING:
+    from flowgimbal.v1.stabilizer_pb2_grpc import StabilizerServiceAsyncStub
+
+    Call = grpc.aio.StreamStreamCall[pb.StreamRequest, pb.StreamResponse]
+
+Picture = Frame | Image | bytes
+"""What can be sent: a Frame, an array (see ``Frame.from_array``), or the bytes of a JPEG file."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What the server made of the wishes. ``latency_frames``: frames to send before the first comes back, less one."""
+
+    stream_id: str
+    settings: StreamSettings
+    latency_frames: int
+    engine: str
+
+
+class Stream:
+    """A running stream; made by ``Client.stream`` and entered with ``async with``.
+
+    One task may send while another receives. Every method raises a FlowgimbalError where the server or the connection
+    fails; a method of a stream that is closed raises StreamClosed.
+    """
+
+    def __init__(
+        self, stub: StabilizerServiceAsyncStub, settings: StreamSettings, address: str, open_timeout: float
+    ) -> None:
+        self._stub = stub
+        self._settings = settings
+        self._address = address
+        self._open_timeout = open_timeout
+        self._call: Call | None = None
+        self._verdict: Verdict | None = None
+        self._info: StreamInfo | None = None
+        self._reading: asyncio.Task[Any] | None = None
+        self._feeding: asyncio.Task[None] | None = None
+        self._next_id = 0
+        self._half_closed = False
+        self.sent = 0
+        self.received = 0
+        self.dropped = 0
+
+    @property
+    def info(self) -> StreamInfo:
+        """The server's answer to the settings; StreamClosed before the stream is entered."""
+        if self._info is None:
+            raise StreamClosed("the stream is not open: enter it with `async with`")
+        return self._info
+
+    @property
+    def in_flight(self) -> int:
+        """Frames sent that have neither come back nor been reported as dropped."""
+        return self.sent - self.received - self.dropped
+
+    async def __aenter__(self) -> Self:
+        call = self._stub.Stream()
+        self._call = call
+        self._verdict = Verdict(call)
+        try:
+            async with asyncio.timeout(self._open_timeout), translated(self._address, self._verdict):
+                await call.write(pb.StreamRequest(config=settings_to_proto(self._settings)))
+                first = await call.read()
+        except TimeoutError as error:
+            call.cancel()
+            if isinstance(error, FlowgimbalError):
+                raise
+            raise Timeout(f"{self._address} did not open the stream within {self._open_timeout:g} s") from error
+        except BaseException:
+            call.cancel()
+            raise
+        if not isinstance(first, pb.StreamResponse) or first.WhichOneof("response") != "info":
+            call.cancel()
+            raise ServerFault(f"{self._address} did not begin with a StreamInfo: is it another service?")
+        info = first.info
+        self._info = StreamInfo(info.stream_id, settings_from_proto(info.config), info.latency_frames, info.engine)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cancel()
+        tasks = [task for task in (self._feeding, self._reading) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def cancel(self) -> None:
+        """Give the stream up at once: frames in flight are lost. Harmless on a stream that has ended."""
+        if self._call is not None:
+            self._call.cancel()
+
+    async def send(self, picture: Picture, *, frame_id: int | None = None, capture_time_ns: int | None = None) -> int:
+        """Send one picture and return its frame_id. Waits while flow control, the network's or the server's, says so.
+
+        ``frame_id`` must rise within a stream (default: counted from 0), ``capture_time_ns`` is on any monotonic
+        clock (default: this machine's, now). A cancelled send ends the stream.
+        """
+        call = self._open_call()
+        if self._half_closed:
+            raise StreamClosed("nothing can be sent after half_close()")
+        frame = as_frame(picture)
+        number = next((n for n in (frame_id, frame.frame_id) if n is not None), self._next_id)
+        clock = next((t for t in (capture_time_ns, frame.capture_time_ns) if t is not None), None)
+        request = frame_to_proto(frame, number, time.monotonic_ns() if clock is None else clock)
+        async with translated(self._address, self._verdict):
+            await call.write(request)
+        self._next_id = number + 1
+        self.sent += 1
+        return number
+
+    async def receive(self) -> SteadyFrame | None:
+        """The next steady frame; None when the server has sent the last one. May be cancelled, or timed out, safely."""
+        call = self._open_call()
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(call.read())
+        reading = self._reading
+        async with translated(self._address, self._verdict):
+            # gRPC ends the whole call when a read is cancelled: the shield lets a caller give up waiting only.
+            try:
+                response = await asyncio.shield(reading)
+            finally:
+                if reading.done():
+                    self._reading = None
+        if not isinstance(response, pb.StreamResponse):  # grpc.aio.EOF
+            return None
+        steady = frame_from_proto(response.frame)
+        self.received += 1
+        self.dropped = max(self.dropped, steady.stats.frames_dropped)
+        return steady
+
+    async def half_close(self) -> None:
+        """Say that no frame follows: the server flushes its look-ahead and ends the stream."""
+        call = self._open_call()
+        if not self._half_closed:
+            self._half_closed = True
+            async with translated(self._address, self._verdict):
+                await call.done_writing()
+
+    async def exchange(self, picture: Picture, **named: int) -> SteadyFrame | None:
+        """Lock-step: send one picture, take one back. None for the first ``info.latency_frames`` pictures.
+
+        Collect those with ``finish()``. A MODE_LIVE server gives no answer to a picture that it cannot decode, so wrap
+        this call in ``asyncio.timeout`` where that may happen. Takes the arguments of ``send``.
+        """
+        await self.send(picture, **named)
+        return await self.receive() if self.in_flight > self.info.latency_frames else None
+
+    async def finish(self) -> AsyncIterator[SteadyFrame]:
+        """Half-close, and yield what is still to come."""
+        await self.half_close()
+        while (steady := await self.receive()) is not None:
+            yield steady
+
+    async def stabilize(self, pictures: Iterable[Picture] | AsyncIterable[Picture]) -> AsyncIterator[SteadyFrame]:
+        """Send all ``pictures`` and yield what comes back, both at once; ends when the last one is back.
+
+        A synchronous iterable is read in a thread of its own. What it raises is raised here, and ends the stream.
+        """
+        feeding = self._feeding = asyncio.ensure_future(self._feed(pictures))
+        try:
+            while (steady := await self.receive()) is not None:
+                yield steady
+        except FlowgimbalError:
+            if feeding.done() and not feeding.cancelled():
+                cause = feeding.exception()
+                if cause is not None and not isinstance(cause, FlowgimbalError):
+                    raise cause from None
+            raise
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+
+    async def _feed(self, pictures: Iterable[Picture] | AsyncIterable[Picture]) -> None:
+        try:
+            async for picture in pull(pictures):
+                await self.send(picture)
+            await self.half_close()
+        except BaseException:
+            self.cancel()  # wakes the receiver; a call that the server has ended keeps the server's status
+            raise
+
+    def _open_call(self) -> Call:
+        if self._call is None or self._info is None:
+            raise StreamClosed("the stream is not open: enter it with `async with`")
+        return self._call
+
+
+def as_frame(picture: Picture) -> Frame:
+    """``picture`` as a Frame; TypeError or ValueError for what cannot be one."""
+    if isinstance(picture, Frame):
+        return picture
+    if isinstance(picture, bytes):
+        return Frame(picture, Encoding.JPEG)
+    if hasattr(picture, "dtype"):
+        return Frame.from_array(picture)
+    raise TypeError(f"a picture is a Frame, a numpy array or the bytes of a JPEG, not a {type(picture).__name__}")
