@@ -1,0 +1,84 @@
+# `make demo` and `make test` need Python 3.11 or newer (with venv) and make, nothing else.
+# Stamp files under .venv remember what is installed: a second call is instant, a changed pyproject.toml installs again.
+
+PYTHON ?= python3
+VENV ?= .venv
+PROTO_VENV ?= .venv-proto
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PROTO := flowgimbal/v1/stabilizer.proto
+STUBS := $(addprefix proto/flowgimbal/v1/stabilizer_pb2,.py .pyi _grpc.py _grpc.pyi)
+
+# $(1): the environment to make
+define new_venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "flowgimbal needs Python 3.11 or newer; '$(PYTHON)' is older or missing. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(1)
+endef
+
+# $(1): where the stubs go
+define generate
+	@$(PROTO_VENV)/bin/python -m grpc_tools.protoc --plugin=protoc-gen-mypy_grpc=$(PROTO_VENV)/bin/protoc-gen-mypy_grpc \
+		-Iproto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/$(PROTO)
+endef
+
+.PHONY: help setup demo test lint wheel-check proto proto-check clean
+
+help:  ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.dev  ## Install everything for work on the code into .venv (torch included)
+
+demo: $(VENV)/.base  ## Shake meets gimbal: stabilize the bundled clip, write both videos to out/
+	@$(BIN)/flowgimbal demo
+
+test: $(VENV)/.dev  ## Run the tests (PYTEST_ARGS="-k window" for some of them)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev  ## ruff (rules and format), shellcheck, mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/shellcheck .ci/run
+	@$(BIN)/mypy
+
+wheel-check: $(VENV)/.dev  ## Build sdist and wheel, install the wheel in a bare environment, look at both
+	@$(BIN)/python .ci/check_wheel.py
+
+proto: $(PROTO_VENV)/.tools  ## Generate the stubs again
+	$(call generate,proto)
+
+proto-check: $(PROTO_VENV)/.tools  ## buf lint, and the committed stubs are those of the .proto
+	@$(PROTO_VENV)/bin/buf lint proto
+	@rm -rf build/proto && mkdir -p build/proto
+	$(call generate,build/proto)
+	@for stub in $(STUBS); do \
+		diff -u $$stub build/$$stub || { echo "$$stub is not what the .proto says: run 'make proto' and commit" >&2; exit 1; }; \
+	done
+
+clean:  ## Remove environments, builds and caches (out/ and runs/ stay)
+	rm -rf $(VENV) $(PROTO_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find client engines proto server tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(call new_venv,$(VENV))
+
+$(VENV)/.base: pyproject.toml | $(BIN)/python
+	@echo "Installing flowgimbal into $(VENV): a minute or two the first time."
+	@$(BIN)/python $(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "Installing flowgimbal and its tools, torch included, into $(VENV): a few minutes the first time."
+	@$(BIN)/python $(PIP_INSTALL) -e '.[dev,train]'
+	@touch $(VENV)/.base $@
+
+$(PROTO_VENV)/bin/python:
+	$(call new_venv,$(PROTO_VENV))
+
+$(PROTO_VENV)/.tools: proto/requirements.txt | $(PROTO_VENV)/bin/python
+	@$(PROTO_VENV)/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
