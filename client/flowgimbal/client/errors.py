@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 class FlowgimbalError(Exception):
-    """Something went wrong between this client and the server.
+    """Something went wrong between this client and the server, or between this client and a file.
 
     ``reason`` is the server's constant for programs (``google.rpc.ErrorInfo``, domain ``flowgimbal``), empty where
     the failure did not come from the service itself; ``metadata`` its details; ``status`` the gRPC status name.
@@ -65,3 +65,7 @@ class ServerFault(FlowgimbalError):  # noqa: N818
 
 class StreamClosed(FlowgimbalError):  # noqa: N818
     """The stream was already closed on this side: nothing more can be sent or received."""
+
+
+class MediaError(FlowgimbalError, OSError):
+    """A video file could not be read or written; the message is one line that begins with its name."""

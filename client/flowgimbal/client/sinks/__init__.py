@@ -1,0 +1,5 @@
+"""Where steady frames go."""
+
+from flowgimbal.client.sinks.video import VideoSink
+
+__all__ = ["VideoSink"]

@@ -1,0 +1,152 @@
+"""A video file made of frames: exact times, the format's tags, the sound of the original; whole, or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Self, cast
+
+import av
+import numpy as np
+
+from flowgimbal.client.errors import MediaError
+from flowgimbal.client.frame import Frame, SteadyFrame
+from flowgimbal.client.pixels import planes_of_i420
+from flowgimbal.client.settings import Encoding
+from flowgimbal.client.sinks.audio import AudioCopy
+from flowgimbal.client.sources.format import VideoFormat
+
+CRF = 17
+"""x264's quality: what it takes away is below what the eye, and a measurement of the motion, can tell."""
+
+_MOV = {".mp4", ".mov", ".m4v", ".3gp", ".3g2"}
+_NOT_COPIED = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+
+
+class VideoSink:
+    """Writes ``path`` in the container that its suffix names: H.264, or the container's own codec where it holds none.
+
+    A context manager. The file is written beside ``path`` under another name and takes its place when all is in it: an
+    exception in the block leaves nothing behind. Raises MediaError. ``notes`` lists what could not be kept.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        form: VideoFormat,
+        *,
+        sound_of: str | Path | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.notes: list[str] = []
+        self._form = form
+        self._sound_of = sound_of
+        self._metadata = metadata or {}
+        self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial{self.path.suffix}")
+        self._container: Any = None
+        self._audio: AudioCopy | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._open()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._discard()
+            if isinstance(error, MediaError):
+                raise
+            raise MediaError(f"{self.path}: cannot be written: {_reason(error)}") from error
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except (av.FFmpegError, OSError) as error:
+            if isinstance(error, MediaError):
+                raise
+            raise MediaError(f"{self.path}: cannot be completed: {_reason(error)}") from error
+        finally:
+            self._discard()
+
+    def write(self, frame: Frame | SteadyFrame, ticks: int) -> None:
+        """Add a picture, shown at ``ticks`` of the format's time base; times must rise."""
+        picture = self._picture(frame)
+        picture.pts, picture.time_base = ticks, self._form.time_base
+        try:
+            self._container.mux(self._stream.encode(picture))
+            if self._audio is not None:
+                self._audio.until(ticks * self._form.time_base)
+        except av.FFmpegError as error:
+            raise MediaError(f"{self.path}: cannot be written: {_reason(error)}") from error
+
+    def _open(self) -> None:
+        form = self._form
+        # MP4 keeps a late start in ticks of the movie's clock, by default a coarse millisecond.
+        clock = str(form.time_base.denominator)
+        options = {"movie_timescale": clock, "movflags": "+faststart"} if self.path.suffix.lower() in _MOV else {}
+        self._container = av.open(str(self._partial), "w", options=options)
+        self._container.metadata.update({k: v for k, v in self._metadata.items() if k not in _NOT_COPIED})
+        codec, encoder_options = self._codec()
+        stream = self._stream = self._container.add_stream(codec, rate=form.rate, options=encoder_options)
+        stream.width, stream.height = form.width, form.height
+        # x264 takes odd sizes in 4:4:4 alone.
+        odd = form.width % 2 or form.height % 2
+        self._layout = stream.pix_fmt = "yuv444p" if odd and codec == "libx264" else "yuv420p"
+        context = stream.codec_context
+        context.time_base = stream.time_base = form.time_base
+        context.color_range, context.colorspace = form.colour_range, form.colour_space
+        context.color_primaries, context.color_trc = form.colour_primaries, form.colour_transfer
+        if form.pixel_aspect:
+            context.sample_aspect_ratio = form.pixel_aspect
+        if form.display_matrix:
+            stream.set_display_matrix(form.display_matrix)
+        if self._sound_of is not None:
+            self._audio = AudioCopy(self._sound_of, self._container)
+            self.notes += self._audio.left_out
+        self._container.start_encoding()
+
+    def _codec(self) -> tuple[str, dict[str, str]]:
+        container = self._container
+        if "h264" in container.supported_codecs:
+            options = {"crf": str(CRF), "preset": "veryfast"}
+            # AVI has no presentation times: with B-frames it would number pictures in the order of decoding.
+            return "libx264", options | ({"bf": "0"} if container.format.name == "avi" else {})
+        if "vp9" in container.supported_codecs:
+            return "libvpx-vp9", {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}
+        return container.default_video_codec, {"qscale": "3"}
+
+    def _picture(self, frame: Frame | SteadyFrame) -> av.VideoFrame:
+        if (frame.width, frame.height) != (self._form.width, self._form.height) and frame.width:
+            raise MediaError(f"{self.path}: a frame of {frame.width}x{frame.height} in a video of another size")
+        if frame.encoding is not Encoding.I420:
+            layout = {Encoding.RGB8: "rgb24", Encoding.GRAY8: "gray"}.get(frame.encoding, "bgr24")
+            return av.VideoFrame.from_ndarray(frame.image, layout).reformat(format=self._layout)
+        picture = av.VideoFrame(frame.width, frame.height, "yuv420p")
+        planes = planes_of_i420(frame.data, frame.width, frame.height, frame.stride)
+        for target, source in zip(picture.planes, planes, strict=True):
+            rows = np.frombuffer(cast(Any, target), np.uint8).reshape(-1, target.line_size)
+            rows[: source.shape[0], : source.shape[1]] = source
+        return picture if self._layout == "yuv420p" else picture.reformat(format=self._layout)
+
+    def _finish(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        if self._audio is not None:
+            self._audio.until(None)
+        container, self._container = self._container, None
+        container.close()
+        self._partial.replace(self.path)
+
+    def _discard(self) -> None:
+        if self._audio is not None:
+            self._audio.close()
+        container, self._container = self._container, None
+        if container is not None:
+            container.close()
+        self._partial.unlink(missing_ok=True)
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)
