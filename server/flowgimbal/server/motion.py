@@ -22,13 +22,18 @@ Array = NDArray[np.float32]
 EXPECTED = np.array([1.0, 1.0, 0.05, 0.05, 0.01, 0.01, 0.01, 0.01], np.float64)
 RIDGE = 2.0  # weight of that expectation, in cells with an error of one pixel
 ROUNDS = 6
+LOOSEST = 5.0  # pixels; what turning and zooming may add to the shift at first
+LOST = 10.0  # pixels of expected error above which two frames show different scenes (same scene: below 4)
+ALONE = 0.02  # validity below which no motion explains the picture
 TIGHTEST = 0.25  # pixels; below it every cell agrees
 
 
 @dataclass(frozen=True, slots=True)
 class GlobalMotion:
-    """``coefficients`` float64 (8,) in half widths, see ``flowgimbal.engines.motion``; ``validity`` in [0, 1].
+    """``coefficients`` float64 (8,) in half widths, see ``flowgimbal.engines.motion``.
 
+    ``validity`` in [0, 1] is how much of the sure picture agrees, ``error`` the error that the flow's own meter expects
+    of a typical cell, in pixels of its input.
     ``rest`` is what they leave unexplained, float32 (2, h, w) in half widths on the flow's grid, halved, and
     ``weight`` (h, w) in [0, 1] says where it holds.
     """
@@ -37,6 +42,12 @@ class GlobalMotion:
     rest: Array
     weight: Array
     validity: float
+    error: float
+
+    @property
+    def connected(self) -> bool:
+        """Whether both frames show the same scene."""
+        return self.error < LOST and self.validity > ALONE
 
 
 def fit(field: FlowField) -> GlobalMotion:
@@ -50,27 +61,29 @@ def fit(field: FlowField) -> GlobalMotion:
     flow = weighted / sure[..., None]  # sureness-weighted mean of 2x2 cells
     design = _design(small, height / width)
 
-    target = flow.reshape(-1, 2).astype(np.float64)
+    target = flow.reshape(-1).astype(np.float64)
     prior = sure.reshape(-1).astype(np.float64)
     prior /= prior.max()
     ridge = np.diag(RIDGE / (EXPECTED * half_width) ** 2)
-    weight = prior
-    spread = 8.0
+    # Begin at the shift that most of the picture shares: least squares would begin between two motions and stay there.
     coefficients = np.zeros(LANES)
+    coefficients[:2] = [_weighted_median(target[i::2], prior) for i in (0, 1)]
+    spread = LOOSEST
     for _ in range(ROUNDS):
-        weighted_design = design * weight[:, None, None]
-        normal = np.einsum("nci,ncj->ij", weighted_design, design, optimize=True) + ridge
-        coefficients = np.linalg.solve(normal, np.einsum("nci,nc->i", weighted_design, target, optimize=True))
-        error = np.linalg.norm(target - design @ coefficients, axis=1)
-        spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
+        left = (target - design @ coefficients).reshape(-1, 2)
+        error = np.sqrt((left * left).sum(1))
         weight = prior / (1.0 + (error / spread) ** 2) ** 2  # Geman-McClure
+        weighted_design = design * np.repeat(weight, 2)[:, None]
+        coefficients = np.linalg.solve(weighted_design.T @ design + ridge, weighted_design.T @ target)
+        spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
     agree = np.exp(-0.5 * (error / max(1.0, 2 * spread)) ** 2)
-    rest = (target - design @ coefficients).reshape(*small[::-1], 2).transpose(2, 0, 1) / half_width
+    rest = left.reshape(*small[::-1], 2).transpose(2, 0, 1) / half_width
     return GlobalMotion(
         coefficients=coefficients / half_width,
         rest=rest.astype(np.float32),
         weight=weight.reshape(small[::-1]).astype(np.float32),
         validity=float((agree * prior).sum() / prior.sum()),
+        error=float(np.median(field.scale)),
     )
 
 
@@ -78,7 +91,7 @@ _designs: dict[tuple[tuple[int, int], float], NDArray[np.float64]] = {}
 
 
 def _design(size: tuple[int, int], aspect: float) -> NDArray[np.float64]:
-    """The eight fields at the cells' centres, (cells, 2, 8); kept for the few sizes in use."""
+    """The eight fields at the cells' centres, (cells x 2, 8); kept for the few sizes in use."""
     key = (size, aspect)
     if key not in _designs:
         if len(_designs) > 64:
@@ -87,7 +100,7 @@ def _design(size: tuple[int, int], aspect: float) -> NDArray[np.float64]:
         x = (np.arange(columns) + 0.5) / columns * 2 - 1
         y = ((np.arange(rows) + 0.5) / rows * 2 - 1) * aspect
         points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
-        _designs[key] = basis(points).astype(np.float64)
+        _designs[key] = basis(points).astype(np.float64).reshape(-1, LANES)
     return _designs[key]
 
 

@@ -22,7 +22,6 @@ from flowgimbal.server.motion import GlobalMotion, fit
 from flowgimbal.server.warp import Warp
 from flowgimbal.server.window import NOMINAL, Step, Window
 
-CUT = 0.15  # validity of the motion below which two frames show different scenes
 LEAST_CROP = 1e-4  # crop ratio below which there is no room to move
 
 
@@ -62,7 +61,7 @@ class Stabilizer:
         if field is None or gap:
             return _still(seconds, restart=True)
         motion = fit(field)
-        if motion.validity < CUT:
+        if not motion.connected:
             return _still(seconds, restart=True)
         return Step(seconds, motion.coefficients, spread_rest(motion, 1.0 - self._settings.max_crop_ratio))
 

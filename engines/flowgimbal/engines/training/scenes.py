@@ -75,9 +75,10 @@ class SceneMaker:
         return Pair(first, second, flow)
 
     def _layer(self, dice: _Dice, largest: float) -> _Layer:
-        length = torch.exp(dice.uniform(math.log(0.1), math.log(largest))) * (dice.uniform(0, 1) > 0.05)
+        moving = (dice.uniform(0, 1) > 0.08).float()
+        length = torch.exp(dice.uniform(math.log(0.1), math.log(largest))) * moving
         angle = dice.uniform(0, 2 * math.pi)
-        size = min(1.0, largest / 48) * torch.clamp(length / 8, 0.1, 1.0)
+        size = min(1.0, largest / 48) * torch.clamp(length / 8, 0.1, 1.0) * moving
         turn, zoom = dice.normal(0.02) * size, dice.normal(0.02) * size
         skew = [dice.normal(0.004) * size for _ in range(2)]
         view = dice.uniform(-0.25, 0.25)

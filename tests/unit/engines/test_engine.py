@@ -1,0 +1,74 @@
+"""The CPU engine with the committed weights, and the alternatives to it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from flowgimbal.engines.dis import DisFlow
+from flowgimbal.engines.engine import COLUMNS, RAW, ROWS, TAPS, FlowMeter, flow_size
+from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
+from flowgimbal.engines.picker import pick
+from flowgimbal.engines.timeline import BINS
+
+
+def texture(width: int, height: int, seed: int = 3) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(0, 255, (height // 8, width // 8), np.uint8)
+    return cv2.GaussianBlur(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), (0, 0), 2)
+
+
+@pytest.mark.parametrize("meter", [OnnxFlow(), DisFlow()], ids=["network", "dis"])
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (3, -2), (12, 7)])
+def test_a_shifted_texture_is_measured(meter: FlowMeter, dx: int, dy: int) -> None:
+    big = texture(480, 320)
+    first, second = big[64:240, 64:384], big[64 - dy : 240 - dy, 64 - dx : 384 - dx]
+    field, memory = meter.flow(np.ascontiguousarray(first), None)
+    assert field is None
+    field, _ = meter.flow(np.ascontiguousarray(second), memory)
+    assert field is not None
+    assert field.flow.shape == (2, 44, 80)
+    assert field.scale.shape == (44, 80)
+    inner = field.flow[:, 8:-8, 8:-8].reshape(2, -1)
+    assert np.median(inner[0]) == pytest.approx(dx, abs=0.35)
+    assert np.median(inner[1]) == pytest.approx(dy, abs=0.35)
+
+
+def test_another_size_forgets_the_frame_before() -> None:
+    flow = OnnxFlow()
+    _, memory = flow.flow(texture(320, 176), None)
+    field, _ = flow.flow(texture(240, 240), memory)
+    assert field is None
+
+
+def test_the_warp_network_leaves_a_still_picture_alone() -> None:
+    window = np.zeros((TAPS, 2, ROWS, COLUMNS), np.float32)
+    offsets = OnnxEngine().warp(window, np.ones(RAW + BINS, np.float32), np.zeros(4, np.float32))
+    assert offsets.shape == (2, ROWS, COLUMNS)
+    assert np.abs(offsets).max() == 0.0
+
+
+@pytest.mark.parametrize("size", [1.0, 50.0, 1e6])
+def test_the_warp_network_never_leaves_its_margin(size: float) -> None:
+    rng = np.random.default_rng(5)
+    window = rng.normal(0, size, (TAPS, 2, ROWS, COLUMNS)).astype(np.float32)
+    offsets = OnnxEngine().warp(window, np.ones(RAW + BINS, np.float32), np.array([0.8, 0, 0, -0.57], np.float32))
+    assert np.abs(offsets).max() <= 1.0 + 1e-5
+
+
+@pytest.mark.parametrize("picture", [(1280, 720), (1920, 1080), (640, 480), (720, 1280), (64, 48), (7, 5), (4000, 10)])
+def test_flow_sizes_are_multiples_of_16_and_bounded(picture: tuple[int, int]) -> None:
+    width, height = flow_size(*picture)
+    assert width % 16 == 0
+    assert height % 16 == 0
+    assert 32 <= width <= 640
+    assert 32 <= height <= 640
+    assert width * height <= 1.2 * 320 * 180
+
+
+def test_names_that_there_are_not() -> None:
+    with pytest.raises(ValueError, match="engine 'warp-drive' is none of auto, cpu"):
+        pick("warp-drive")
+    with pytest.raises(ValueError, match="flow 'raft' is none of network, dis"):
+        pick("cpu", "raft")
+    assert pick("identity").name == "identity"
+    assert pick("auto").name == "onnxruntime-cpu"
+    assert pick("cpu", "dis").name == "onnxruntime-cpu+dis"

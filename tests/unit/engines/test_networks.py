@@ -1,0 +1,161 @@
+"""The torch networks: gradients, export and parity with ONNX Runtime, and that training lowers its loss."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+torch = pytest.importorskip("torch", reason="the train extra is not installed")
+
+from flowgimbal.engines import export  # noqa: E402
+from flowgimbal.engines.motion import LANES  # noqa: E402
+from flowgimbal.engines.networks.blocks import correlate, warp_features  # noqa: E402
+from flowgimbal.engines.networks.flow import FlowNetwork  # noqa: E402
+from flowgimbal.engines.networks.warp import RAW, WarpNetwork, lane_fields, soften  # noqa: E402
+from flowgimbal.engines.timeline import BINS  # noqa: E402
+from flowgimbal.engines.training import flow, losses, paths, scenes, warp  # noqa: E402
+
+
+def run(file: Path, inputs: tuple[torch.Tensor, ...]) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return session.run(None, {i.name: x.numpy() for i, x in zip(session.get_inputs(), inputs, strict=True)})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
+def test_flow_export_agrees_with_torch_at_other_sizes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = FlowNetwork().eval()
+    for parameter in network.parameters():  # the zero heads would hide a fault behind them
+        torch.nn.init.normal_(parameter, std=0.05)
+    export.export_flow(network, tmp_path / "flow.onnx")
+    for batch, height, width in ((1, 176, 320), (3, 208, 144)):
+        inputs = tuple(torch.rand_like(x) for x in export.flow_inputs(batch, height, width))
+        with torch.no_grad():
+            expected = network(*inputs)
+        for mine, theirs in zip(run(tmp_path / "flow.onnx", inputs), expected, strict=True):
+            assert np.abs(mine - theirs.numpy()).max() < 2e-3
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
+def test_warp_export_agrees_with_torch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = WarpNetwork().eval()
+    torch.nn.init.normal_(network.policy.decide.weight, std=0.02)
+    export.export_warp(network, tmp_path / "warp.onnx")
+    inputs = tuple(torch.rand_like(x) for x in export.warp_inputs(3))
+    with torch.no_grad():
+        expected = network(*inputs).numpy()
+    assert np.abs(run(tmp_path / "warp.onnx", inputs)[0] - expected).max() < 1e-4
+
+
+def test_committed_weights_load_back_into_torch() -> None:
+    weights = Path(export.__file__).parent / "weights"
+    known = export.load_initializers(weights / "flow.onnx")
+    network = FlowNetwork()
+    trained = {k: v for k, v in network.state_dict().items() if k in known}
+    assert len(trained) > 0.9 * len(network.state_dict())
+
+
+def test_correlate_finds_the_shift() -> None:
+    torch.manual_seed(1)
+    first = torch.randn(1, 64, 12, 16)
+    second = torch.roll(first, (1, -2), (2, 3))  # content moves by (-2, +1)
+    best = correlate(first, second, 3)[:, :, 4:-4, 4:-4].argmax(1)
+    assert (best == (1 + 3) * 7 + (-2 + 3)).all()
+
+
+def test_warp_features_undoes_a_shift() -> None:
+    features = torch.randn(1, 4, 10, 14)
+    flow_field = torch.zeros(1, 2, 10, 14)
+    flow_field[:, 0] = 3.0
+    assert torch.allclose(warp_features(features, flow_field)[..., :-3], features[..., 3:], atol=1e-5)
+
+
+def test_scene_flow_maps_the_first_picture_onto_the_second() -> None:
+    photos = (torch.rand(4, 1, 120, 160) * 255).to(torch.uint8).float()
+    photos = torch.nn.functional.interpolate(photos, size=scenes.PHOTO, mode="bicubic").clamp(0, 255)[:, 0]
+    maker = scenes.SceneMaker(photos.to(torch.uint8), hardness=0.0, largest=8.0)
+    pair = maker.draw(8, torch.Generator().manual_seed(3))
+    assert pair.first.shape == (8, 1, 192, 320)
+    assert pair.flow.shape == (8, 2, 48, 80)
+    full = torch.nn.functional.interpolate(pair.flow, scale_factor=4.0, mode="bilinear")
+    back = warp_features(pair.second, full)
+    inner = (slice(None), slice(None), slice(24, -24), slice(24, -24))
+    moved = (back[inner] - pair.first[inner]).abs().mean()
+    still = (pair.second[inner] - pair.first[inner]).abs().mean()
+    assert moved < 0.5 * still
+
+
+def test_flow_training_lowers_its_loss() -> None:
+    torch.manual_seed(0)
+    photos = (torch.rand(3, 1, 30, 40) * 255).to(torch.uint8).float()
+    photos = torch.nn.functional.interpolate(photos, size=scenes.PHOTO, mode="bicubic").clamp(0, 255)[:, 0]
+    pair = scenes.SceneMaker(photos.to(torch.uint8), 64, 96, hardness=0.0, largest=4.0).draw(
+        4, torch.Generator().manual_seed(1)
+    )
+    network = FlowNetwork()
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    seen = []
+    for _ in range(25):
+        loss = flow.loss_of(flow.forward(network, pair), pair.flow)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append(float(loss.detach()))
+    assert seen[-1] < 0.8 * seen[0]
+
+
+def test_soften_keeps_small_offsets_and_bounds_large_ones() -> None:
+    small = torch.full((1, 2, 9), 0.5)
+    assert torch.equal(soften(small), small)
+    large = torch.linspace(-40, 40, 18).reshape(1, 2, 9)
+    bounded = soften(large)
+    assert bounded.abs().max() <= 1.0
+    assert torch.allclose(bounded[0, 0] / bounded[0, 0, 0], large[0, 0] / large[0, 0, 0], atol=1e-5)
+
+
+def test_the_dense_network_moves_a_lane_as_its_policy_says() -> None:
+    torch.manual_seed(2)
+    network = WarpNetwork().eval()
+    aspect = torch.tensor([0.75])
+    coefficients = 0.05 * torch.randn(RAW + BINS + 1, LANES)
+    fields = lane_fields(network.x, network.y, aspect)[0]
+    window = torch.einsum("tl,lcn->tcn", coefficients, fields).reshape(1, RAW + BINS + 1, 2, 9, 13)
+    conditions = torch.tensor([[0.8, 0.0, 0.0, float(torch.log(aspect))]])
+    cover = torch.ones(1, RAW + BINS)
+    with torch.no_grad():
+        kernel = network.policy(coefficients.T[None], cover, conditions)[0]
+        expected = torch.einsum("lt,tl,lcn->cn", kernel, coefficients, fields).reshape(2, 9, 13)
+        assert torch.allclose(network(window, cover, conditions)[0], expected, atol=1e-5)
+
+
+def test_high_pass_keeps_shake_and_drops_a_pan() -> None:
+    time = torch.arange(300) / 30.0
+    shake = torch.sin(2 * torch.pi * 5 * time)
+    path = (shake + 20 * time)[None, :, None, None].expand(1, 300, 9, 2)
+    kept = losses.high_pass(path, 30.0, 1.0)[0, 60:-60, 0, 0]
+    assert torch.allclose(kept, shake[60:-60], atol=0.02)
+
+
+def test_unrolled_training_lowers_its_loss() -> None:
+    rng = np.random.default_rng(1)
+    torch.manual_seed(1)
+    steps = torch.from_numpy(np.stack([paths.generate(rng, 60, 30.0) for _ in range(4)]))
+    setting = warp.Setting(30.0, 5, 0.1, 9 / 16, torch.full((4,), 0.8))
+    scale = warp.lane_scale(0.1, 9 / 16)
+    policy = warp.LanePolicy(width=32)
+    optimizer = torch.optim.Adam(policy.parameters(), 5e-4)
+    seen = []
+    for _ in range(10):
+        offsets = warp.unroll(policy, torch.cumsum(steps, 1) / scale, setting)
+        assert offsets.shape == (4, 60, LANES)
+        path = torch.einsum("btl,lpc->btpc", torch.cumsum(steps, 1) + offsets * scale, warp.seen_points(9 / 16))
+        loss = losses.path_loss(path, offsets, 30.0, setting.strength).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append(float(loss.detach()))
+    assert seen[-1] < seen[0]

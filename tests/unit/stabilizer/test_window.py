@@ -1,0 +1,80 @@
+"""The sliding window."""
+
+import numpy as np
+import pytest
+
+from flowgimbal.engines.engine import COLUMNS, RAW, ROWS, TAPS
+from flowgimbal.engines.timeline import BINS
+from flowgimbal.server.window import KEPT, Step, Window
+
+
+def shift(dx: float, seconds: float = 1 / 30, *, restart: bool = False) -> Step:
+    return Step(seconds, np.array([dx, 0, 0, 0, 0, 0, 0, 0.0]), np.zeros((2, ROWS, COLUMNS)), restart)
+
+
+def run(window: Window, steps: list[Step]) -> None:
+    for step in steps:
+        window.push(step)
+        window.look()
+        window.show(np.zeros((2, ROWS, COLUMNS)))
+
+
+def test_the_first_frame_sees_nothing() -> None:
+    window = Window(aspect=0.5, extent=0.9)
+    window.push(shift(0.1, restart=True))
+    seen, cover, seconds = window.look()
+    assert seen.shape == (TAPS, 2, ROWS, COLUMNS)
+    assert not seen.any()
+    assert not cover.any()
+    assert seconds == pytest.approx(1 / 30)
+
+
+def test_past_future_and_shown_are_relative_to_the_due_frame() -> None:
+    window = Window(aspect=0.5, extent=0.9)
+    run(window, [shift(0.0, restart=True)] + [shift(0.01)] * 9)
+    for _ in range(4):
+        window.push(shift(0.01))
+    seen, cover, _ = window.look()
+    assert seen[0, 0, 0, 0] == pytest.approx(-0.005, abs=1e-6)  # half a frame back
+    assert seen[BINS, 0, 0, 0] == pytest.approx(0.005, abs=1e-6)  # half a frame ahead
+    assert seen[RAW, 0, 0, 0] == pytest.approx(-0.01, abs=1e-6)  # the last frame shown
+    assert cover[BINS : BINS + 3] == pytest.approx(1.0)
+    assert not cover[BINS + 3 : RAW].any()
+
+
+def test_the_future_ends_at_a_cut() -> None:
+    window = Window(aspect=0.5, extent=0.9)
+    run(window, [shift(0.0, restart=True), shift(0.0)])
+    for step in (shift(0.0), shift(0.01), shift(0.5, restart=True), shift(0.5)):
+        window.push(step)
+    seen, cover, _ = window.look()
+    assert cover[BINS] == pytest.approx(1.0)
+    assert not cover[BINS + 1 : RAW].any()
+    assert np.abs(seen).max() < 0.02
+
+
+def test_a_cut_forgets_the_past() -> None:
+    window = Window(aspect=0.5, extent=0.9)
+    run(window, [shift(0.02)] * 5)
+    window.push(shift(0.3, restart=True))
+    seen, cover, _ = window.look()
+    assert not seen.any()
+    assert not cover.any()
+
+
+def test_motion_is_taken_where_the_steady_picture_looks() -> None:
+    window = Window(aspect=1.0, extent=1.0)
+    zoom = Step(1 / 30, np.array([0, 0, 0.1, 0, 0, 0, 0, 0.0]), np.zeros((2, ROWS, COLUMNS)))
+    window.push(shift(0.0, restart=True))
+    window.look()
+    window.show(np.full((2, ROWS, COLUMNS), 0.05))
+    window.push(zoom)
+    seen, _, _ = window.look()
+    centre = seen[RAW, :, ROWS // 2, COLUMNS // 2]  # looks at -0.05, where the zoom moves by -0.005
+    assert centre == pytest.approx([0.055, 0.055], abs=1e-5)
+
+
+def test_memory_is_bounded() -> None:
+    window = Window(aspect=0.5, extent=0.9)
+    run(window, [shift(0.001, 1e-4)] * (KEPT + 50))
+    assert len(window._past) == KEPT
