@@ -1,0 +1,44 @@
+"""A bare server, without the CLI: ``python -m flowgimbal.server --listen 127.0.0.1:0``.
+
+Every field of ``ServeConfig`` is a flag; the log, on stderr, says where it serves. Exit 2 for a bad flag, 3 when
+start-up fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import sys
+
+from flowgimbal.server.app import serve
+from flowgimbal.server.config import ServeConfig
+from flowgimbal.server.errors import StartupError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until a signal; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flowgimbal.server", description="Serve streams.")
+    for field in dataclasses.fields(ServeConfig):
+        flag = "--" + field.name.replace("_", "-")
+        if isinstance(field.default, tuple):
+            parser.add_argument(flag, action="append", help=field.metadata["help"])
+        else:
+            kind = type(field.default)
+            parser.add_argument(flag, type=kind, default=field.default, help=field.metadata["help"])
+    values = vars(parser.parse_args(arguments))
+    values["listen"] = tuple(values["listen"] or ServeConfig().listen)
+    try:
+        config = ServeConfig(**values)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        asyncio.run(serve(config))
+    except StartupError as error:
+        sys.stderr.write(f"flowgimbal: {error}\n")
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Starts a server, serves, and drains it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from flowgimbal.engines.engine import EngineError
+from flowgimbal.engines.picker import pick
+from flowgimbal.server import addresses, logs, process
+from flowgimbal.server.config import ServeConfig
+from flowgimbal.server.errors import StartupError
+from flowgimbal.server.interceptor import StatusInterceptor
+from flowgimbal.server.metrics import Metrics, MetricsPage
+from flowgimbal.server.service import StabilizerService
+from flowgimbal.v1 import stabilizer_pb2 as pb
+from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
+
+logger = logging.getLogger(__name__)
+
+SERVICE = pb.DESCRIPTOR.services_by_name["StabilizerService"].full_name
+KEEPALIVE_SECONDS = 20
+FAREWELL_SECONDS = 2.0
+"""For the statuses of streams that have just ended to reach their clients."""
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+class Server:
+    """A server that listens. Made by ``start``; belongs to the event loop that it was started on."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self._config = config
+        self._metrics = Metrics()
+        self._page: MetricsPage | None = None
+        self._service = StabilizerService(config, self._metrics)
+        self._health = health.aio.HealthServicer()
+        self._grpc = grpc.aio.server(interceptors=[StatusInterceptor()], options=_options(config))
+        pb_grpc.add_StabilizerServiceServicer_to_server(self._service, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
+        self._force = asyncio.Event()
+        self.addresses: tuple[str, ...] = ()
+        """Where it listens, as clients write it; with the ports that were found for port 0."""
+
+    @property
+    def address(self) -> str:
+        """The first of ``addresses``."""
+        return self.addresses[0]
+
+    @property
+    def metrics_address(self) -> str:
+        """HOST:PORT of the metrics page; empty if there is none."""
+        return self._page.address if self._page else ""
+
+    async def open(self) -> None:
+        """Listen, load and warm the engine, then take streams; raises StartupError."""
+        await self._tell_health(NOT_SERVING)
+        try:
+            self.addresses = tuple(addresses.bind(self._grpc, address) for address in self._config.listen)
+            if self._config.metrics_listen:
+                self._page = MetricsPage(self._metrics, self._config.metrics_listen)
+            await self._grpc.start()
+            started = time.monotonic()
+            try:
+                engine = await asyncio.to_thread(pick, self._config.engine, self._config.flow)
+                await asyncio.to_thread(engine.warm_up)
+            except (EngineError, ValueError, OSError, RuntimeError, ImportError) as error:
+                raise StartupError(f"engine: {self._config.engine!r} cannot run: {error}") from error
+        except BaseException:
+            await self._close()
+            raise
+        self._service.begin(engine)
+        await self._tell_health(SERVING)
+        logger.info(
+            "serving",
+            extra={
+                "addresses": ",".join(self.addresses),
+                "metrics": self.metrics_address or "off",
+                "engine": engine.name,
+                "warm_up_seconds": round(time.monotonic() - started, 3),
+            },
+        )
+
+    def force(self) -> None:
+        """Let a ``stop`` that waits for streams wait no longer."""
+        self._force.set()
+
+    async def stop(self, grace_seconds: float | None = None) -> int:
+        """Drain and close; the number of streams that had to be cancelled. The default grace is the configuration's."""
+        grace = self._config.drain_grace_seconds if grace_seconds is None else grace_seconds
+        await self._tell_health(NOT_SERVING)
+        self._service.drain()
+        logger.info("draining", extra={"streams": self._service.active_streams, "grace_seconds": grace})
+        idle = asyncio.ensure_future(self._service.idle())
+        forced = asyncio.ensure_future(self._force.wait())
+        await asyncio.wait({idle, forced}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        forced.cancel()
+        left = self._service.active_streams
+        await self._close(0 if left else FAREWELL_SECONDS)
+        if left:
+            logger.warning("cancelled %d streams that had not ended", left)
+        logger.info("stopped")
+        return left
+
+    async def _close(self, grace_seconds: float = 0) -> None:
+        await self._grpc.stop(grace_seconds)
+        if self._page:
+            self._page.close()
+        addresses.forget(self.addresses)
+
+    async def _tell_health(self, status: int) -> None:
+        for name in ("", SERVICE):
+            await self._health.set(name, status)
+
+
+async def start(config: ServeConfig) -> Server:
+    """A server that serves, in this process and on this event loop; ``await server.stop()`` ends it.
+
+    Sets the process's allocator and OpenCV's threads (``process.tune``). Raises StartupError.
+    """
+    process.tune()
+    server = Server(config)
+    await server.open()
+    return server
+
+
+async def serve(config: ServeConfig) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal forces. Raises StartupError.
+
+    Sets up the log as the configuration says, and takes over the two signals while it runs.
+    """
+    logs.configure(config.log_format, config.log_level_number)
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    server: Server | None = None
+
+    def on_signal() -> None:
+        if stopping.is_set() and server is not None:
+            server.force()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        server = await start(config)
+        await stopping.wait()
+        await server.stop()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _options(config: ServeConfig) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", config.max_message_bytes),
+        ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+        ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),  # finds out about clients whose network is gone
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_SECONDS * 500),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ]

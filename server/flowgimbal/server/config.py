@@ -1,0 +1,85 @@
+"""The server's settings: the only place where a default of ``flowgimbal serve`` stands."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+ENGINES = ("auto", "cpu", "identity")
+FLOWS = ("network", "dis")
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _setting(default: Any, text: str, **metadata: Any) -> Any:
+    return field(default=default, metadata={"help": text, **metadata})
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """How a server runs. Each field is a flag, an environment variable and a TOML key of the same name.
+
+    Raises ValueError, naming the field, for a value out of range.
+    """
+
+    listen: tuple[str, ...] = _setting(("127.0.0.1:50051",), "addresses to serve on: HOST:PORT or unix:PATH")
+    max_streams: int = _setting(16, "streams that may run at a time")
+    max_frame_pixels: int = _setting(4096 * 2304, "largest picture, width x height [pixels]")
+    max_message_bytes: int = _setting(64 << 20, "largest message, either way [bytes]")
+    idle_timeout_seconds: float = _setting(30.0, "a stream without input for this long is ended [s]")
+    drain_grace_seconds: float = _setting(10.0, "time for running streams to flush when the server stops [s]")
+    metrics_listen: str = _setting("", "HOST:PORT of the Prometheus page; empty: none")
+    engine: str = _setting("auto", "who runs the networks", choices=ENGINES)
+    flow: str = _setting("network", "who measures the motion", choices=FLOWS)
+    log_format: str = _setting("text", "how log lines look", choices=LOG_FORMATS)
+    log_level: str = _setting("info", "the least that is logged", choices=LOG_LEVELS)
+
+    def __post_init__(self) -> None:
+        if not self.listen:
+            raise ValueError("listen: at least one address is needed")
+        for address in self.listen:
+            check_address("listen", address)
+        _check_range("max_streams", self.max_streams, 1, 10_000)
+        _check_range("max_frame_pixels", self.max_frame_pixels, 1, 1 << 30)
+        _check_range("max_message_bytes", self.max_message_bytes, 1 << 10, (1 << 31) - 1)
+        _check_range("idle_timeout_seconds", self.idle_timeout_seconds, 0.01, 86_400)
+        _check_range("drain_grace_seconds", self.drain_grace_seconds, 0, 86_400)
+        if self.metrics_listen:
+            host_and_port("metrics_listen", self.metrics_listen)
+        _check_choice("flow", self.flow, FLOWS)
+        _check_choice("log_format", self.log_format, LOG_FORMATS)
+        _check_choice("log_level", self.log_level, LOG_LEVELS)
+
+    @property
+    def log_level_number(self) -> int:
+        """``log_level`` as the logging module counts."""
+        return logging.getLevelNamesMapping()[self.log_level.upper()]
+
+
+def check_address(name: str, address: str) -> None:
+    """Raise ValueError, naming the field, unless ``address`` is HOST:PORT or unix:PATH."""
+    if address.startswith("unix:"):
+        if len(address) == len("unix:"):
+            raise ValueError(f"{name}: {address!r} has no path; write unix:PATH")
+        return
+    host_and_port(name, address)
+
+
+def host_and_port(name: str, address: str) -> tuple[str, int]:
+    """The two halves of HOST:PORT ([HOST]:PORT for IPv6); ValueError, naming the field, if it is not that."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{name}: {address!r} is not HOST:PORT with a port of 0 to 65535")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name}: {value} is not within [{low}, {high}]")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: {value!r} is none of {', '.join(choices)}")

@@ -1,0 +1,48 @@
+"""A stream's requests as they come, until the client has no more, is silent for too long, or the server drains."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import grpc.aio
+
+from flowgimbal.server.session import Session
+from flowgimbal.v1 import stabilizer_pb2 as pb
+
+Context = grpc.aio.ServicerContext[pb.StreamRequest, pb.StreamResponse]
+
+DRAIN_LISTEN_SECONDS = 0.25
+"""How long, in all, a draining server waits for frames that were sent already and are still in gRPC's buffers."""
+
+
+class Inbox:
+    """Reads requests one by one: gRPC fetches the next only when asked, which is what slows a client."""
+
+    def __init__(self, context: Context, session: Session, draining: asyncio.Event) -> None:
+        self._context = context
+        self._session = session
+        self._draining = draining
+        self._listen_left = DRAIN_LISTEN_SECONDS
+
+    async def next(self) -> pb.StreamRequest | None:
+        """The next request, None after the last; raises TimedOut if none comes."""
+        reading = asyncio.ensure_future(self._context.read())
+        alarm = asyncio.ensure_future(self._draining.wait())
+        try:
+            if not self._draining.is_set():
+                left = self._session.idle_left_ns(time.monotonic_ns()) / 1e9
+                await asyncio.wait({reading, alarm}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if not reading.done() and not alarm.done():
+                    raise self._session.timed_out()
+            if not reading.done():
+                started = time.monotonic()
+                await asyncio.wait({reading}, timeout=self._listen_left)
+                self._listen_left = max(0.0, self._listen_left - (time.monotonic() - started))
+            if not reading.done():
+                return None
+            request = reading.result()
+            return request if isinstance(request, pb.StreamRequest) else None
+        finally:
+            reading.cancel()
+            alarm.cancel()

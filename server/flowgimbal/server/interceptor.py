@@ -1,0 +1,66 @@
+"""Turns what a handler raises into a gRPC status; without it an exception would reach the client as UNKNOWN."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from flowgimbal.server.errors import EngineFailure, StreamError, to_status
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "/flowgimbal."
+ABORT_SECONDS = 2.0
+"""A status waits behind the frames that were written before it; for a client that reads nothing it would for ever."""
+
+
+class StatusInterceptor(grpc.aio.ServerInterceptor):
+    """Every error of this project's services ends in a status with details, anything unforeseen in INTERNAL."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wrap the handlers of this project; health and reflection pass."""
+        handler = await continuation(handler_call_details)
+        if handler is None or not str(handler_call_details.method).startswith(PREFIX):
+            return handler
+        if handler.stream_stream is not None:
+            return grpc.stream_stream_rpc_method_handler(
+                _mapped(handler.stream_stream), handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _mapped(handler.unary_unary), handler.request_deserializer, handler.response_serializer
+        )
+
+
+def _mapped(handle: Any) -> Any:
+    async def mapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        try:
+            return await handle(request, context)
+        except StreamError as error:
+            failure = error
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            logger.exception("a handler failed")
+            failure = EngineFailure("INTERNAL", "this is a fault of the server, whose log says more")
+        return await _abort(context, failure)
+
+    return mapped
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: StreamError) -> None:
+    status = to_status(error)
+    try:
+        async with asyncio.timeout(ABORT_SECONDS):
+            await context.abort(status.code, status.details or "", status.trailing_metadata or ())
+    except TimeoutError:
+        logger.warning("the client takes no status (%s); the call is dropped", error.message)
+        raise asyncio.CancelledError from None

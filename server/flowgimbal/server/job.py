@@ -1,0 +1,81 @@
+"""One frame on its way through the stages, and the stopwatch that travels with it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from flowgimbal.server.codecs.codec import RawFrame
+from flowgimbal.server.errors import StreamError
+from flowgimbal.server.frame import Picture
+from flowgimbal.server.stabilizer import Stabilizer
+from flowgimbal.server.window import Step
+from flowgimbal.v1 import stabilizer_pb2 as pb
+
+STAGES = ("queue", "decode", "flow", "warp", "encode")
+
+
+@dataclass(slots=True)
+class Clock:
+    """Where a frame's time went. A moment belongs to the stage that ends then; what is left is waiting."""
+
+    mark_ns: int = field(default_factory=time.perf_counter_ns)
+    spent_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
+
+    def lap(self, stage: str) -> None:
+        """The time since the last mark was spent on ``stage``."""
+        now = time.perf_counter_ns()
+        self.spent_ns[stage] += now - self.mark_ns
+        self.mark_ns = now
+
+    def skip(self) -> None:
+        """The time since the last mark counts for nothing: the look-ahead's waiting."""
+        self.mark_ns = time.perf_counter_ns()
+
+    @property
+    def total_ns(self) -> int:
+        """All that was spent."""
+        return sum(self.spent_ns.values())
+
+    def stats(self) -> pb.FrameStats:
+        """As a message, its counters still unset."""
+        return pb.FrameStats(
+            total_ns=self.total_ns,
+            queue_ns=self.spent_ns["queue"],
+            decode_ns=self.spent_ns["decode"],
+            flow_ns=self.spent_ns["flow"],
+            warp_ns=self.spent_ns["warp"],
+            encode_ns=self.spent_ns["encode"],
+        )
+
+
+@dataclass(slots=True)
+class Job:
+    """One frame; each stage takes what the one before left and lets go of what is used up."""
+
+    frame_id: int
+    capture_time_ns: int
+    encoding: pb.Encoding
+    raw: RawFrame | None
+    clock: Clock = field(default_factory=Clock)
+    picture: Picture | None = None
+    stabilizer: Stabilizer | None = None
+    step: Step | None = None
+    transform: list[float] = field(default_factory=list)
+    response: pb.StreamResponse | None = None
+
+    @staticmethod
+    def of(frame: RawFrame) -> Job:
+        """A frame that has just come."""
+        return Job(frame.frame_id, frame.capture_time_ns, frame.encoding, frame)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last item on every belt: the end of the input, or the error that ends the stream.
+
+    Frames on the belt before it still go out; those in the window too if ``flush``.
+    """
+
+    error: StreamError | None = None
+    flush: bool = True

@@ -1,0 +1,58 @@
+"""What a client may ask for: picture sizes, and places for streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flowgimbal.server.errors import FrameTooLarge, InvalidArgument, TooManyStreams
+
+MAX_SIDE = 16_384
+"""Longest side of a picture [pixels]: OpenCV's remap counts pixels in 16 bits with a sign."""
+
+RETRY_AFTER_SECONDS = 1.0
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raise InvalidArgument for an empty picture, FrameTooLarge for one above the limits. Units: pixels."""
+    if width <= 0 or height <= 0:
+        message = f"a frame of {width}x{height} has no pixels; set width and height"
+        raise InvalidArgument("FRAME_EMPTY", message, width=width, height=height)
+    if width * height > max_pixels or max(width, height) > MAX_SIDE:
+        raise FrameTooLarge(
+            "FRAME_TOO_LARGE",
+            f"a frame of {width}x{height} is above this server's limit of {max_pixels} pixels"
+            f" and {MAX_SIDE} a side; send smaller frames or raise max_frame_pixels",
+            width=width,
+            height=height,
+            max_frame_pixels=max_pixels,
+        )
+
+
+class StreamPlaces:
+    """Counts the streams that run. Not thread-safe: lives on the event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        """Streams that run now."""
+        return self._taken
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Hold a place while the stream runs; raises TooManyStreams, with a time to retry after, if there is none."""
+        if self._taken >= self._limit:
+            raise TooManyStreams(
+                "TOO_MANY_STREAMS",
+                f"all {self._limit} streams of this server are in use; retry later or raise max_streams",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+                max_streams=self._limit,
+            )
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1

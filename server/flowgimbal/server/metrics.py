@@ -1,0 +1,68 @@
+"""Numbers for Prometheus, on a port of their own; no labels a stream, so that their number stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+
+from flowgimbal.server.config import host_and_port
+from flowgimbal.server.errors import StartupError
+from flowgimbal.server.job import STAGES
+
+_BUCKETS = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.016, 0.024, 0.032, 0.048, 0.064, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Metrics:
+    """All metrics of one server, in a registry of its own so that a process may run several."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.streams = Gauge("flowgimbal_streams", "Streams running now.", registry=self.registry)
+        self.received = Counter("flowgimbal_frames_received", "Frames received.", registry=self.registry)
+        self.sent = Counter("flowgimbal_frames_sent", "Frames returned.", registry=self.registry)
+        self.dropped = Counter("flowgimbal_frames_dropped", "Frames dropped.", registry=self.registry)
+        self._latency = Histogram(
+            "flowgimbal_frame_latency_seconds",
+            "From the arrival of a frame to its return, the look-ahead's waiting left out.",
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        stage = Histogram(
+            "flowgimbal_stage_seconds",
+            "Time of a frame in one stage.",
+            labelnames=("stage",),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._stages = {name: stage.labels(name) for name in STAGES}
+        self._engine = Info("flowgimbal_engine", "The engine that runs the networks.", registry=self.registry)
+
+    def engine(self, name: str, version: str) -> None:
+        """Name the engine and the server's release."""
+        self._engine.info({"engine": name, "version": version})
+
+    def observe(self, total_ns: int, spent_ns: Mapping[str, int]) -> None:
+        """A frame went back; ``spent_ns`` by stage."""
+        self.sent.inc()
+        self._latency.observe(total_ns * 1e-9)
+        for name, stage in self._stages.items():
+            stage.observe(spent_ns[name] * 1e-9)
+
+
+class MetricsPage:
+    """Serves a registry at HOST:PORT until closed."""
+
+    def __init__(self, metrics: Metrics, listen: str) -> None:
+        host, port = host_and_port("metrics_listen", listen)
+        try:
+            self._server, self._thread = start_http_server(port, host, metrics.registry)
+        except OSError as error:
+            raise StartupError(f"metrics_listen: cannot serve on {listen}: {error}; choose a free port") from error
+        self.address = f"{host}:{self._server.server_port}"
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,94 @@
+"""The RPCs: what a client may ask, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from importlib.metadata import version
+
+from flowgimbal.engines.engine import Engine
+from flowgimbal.server import logs
+from flowgimbal.server.codecs.table import CODECS
+from flowgimbal.server.config import ServeConfig
+from flowgimbal.server.errors import Unavailable
+from flowgimbal.server.limits import RETRY_AFTER_SECONDS, StreamPlaces
+from flowgimbal.server.metrics import Metrics
+from flowgimbal.server.stream import Context, Stream
+from flowgimbal.v1 import stabilizer_pb2 as pb
+from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
+
+logger = logging.getLogger(__name__)
+
+VERSION = version("flowgimbal")
+
+
+class StabilizerService(pb_grpc.StabilizerServiceServicer):
+    """Serves streams while it has an engine and until it drains."""
+
+    def __init__(self, config: ServeConfig, metrics: Metrics) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._places = StreamPlaces(config.max_streams)
+        self._engine: Engine | None = None
+        self._draining = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def active_streams(self) -> int:
+        """Streams that run now."""
+        return self._places.taken
+
+    def begin(self, engine: Engine) -> None:
+        """The engine is warm: take streams."""
+        self._engine = engine
+        self._metrics.engine(engine.name, VERSION)
+
+    def drain(self) -> None:
+        """Take no more streams; those that run return what they received and end."""
+        self._draining.set()
+
+    async def idle(self) -> None:
+        """Wait until no stream runs."""
+        await self._idle.wait()
+
+    # A coroutine that writes, where the stub's type knows generators alone.
+    async def Stream(self, request_iterator: object, context: Context) -> None:  # type: ignore[override]  # noqa: N802, ARG002
+        """As in the contract."""
+        engine = self._ready()
+        with self._places.take():
+            name = secrets.token_hex(4)
+            logs.stream_id.set(name)
+            self._idle.clear()
+            self._metrics.streams.set(self._places.taken)
+            try:
+                await Stream(name, context, engine, self._config, self._metrics, self._draining).run()
+            finally:
+                if self._places.taken == 1:
+                    self._idle.set()
+                self._metrics.streams.set(self._places.taken - 1)
+
+    async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:  # noqa: N802, ARG002
+        """As in the contract."""
+        engine = self._ready()
+        config = self._config
+        return pb.GetServerInfoResponse(
+            version=VERSION,
+            engine=engine.name,
+            input_encodings=sorted(CODECS),
+            output_encodings=sorted(CODECS),
+            max_streams=config.max_streams,
+            active_streams=self._places.taken,
+            max_frame_pixels=config.max_frame_pixels,
+            max_message_bytes=config.max_message_bytes,
+            idle_timeout_seconds=config.idle_timeout_seconds,
+        )
+
+    def _ready(self) -> Engine:
+        if self._draining.is_set():
+            raise Unavailable("DRAINING", "the server is shutting down; use another one or retry later")
+        if self._engine is None:
+            message = "the server is starting; retry in a moment"
+            raise Unavailable("STARTING", message, retry_after_seconds=RETRY_AFTER_SECONDS)
+        return self._engine

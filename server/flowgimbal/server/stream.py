@@ -1,0 +1,168 @@
+"""One call of Stream: a coroutine that reads requests, one that writes responses, a pipeline between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from flowgimbal.engines.engine import Engine
+from flowgimbal.server.channel import Closed
+from flowgimbal.server.codecs.codec import RawFrame
+from flowgimbal.server.codecs.table import CODECS, inspect
+from flowgimbal.server.config import ServeConfig
+from flowgimbal.server.errors import InvalidArgument, StreamError, Undecodable
+from flowgimbal.server.inbox import Context, Inbox
+from flowgimbal.server.job import Job
+from flowgimbal.server.metrics import Metrics
+from flowgimbal.server.pipeline import Pipeline
+from flowgimbal.server.session import Session
+from flowgimbal.server.stages import Decode, Encode, Flow, WarpStage
+from flowgimbal.server.stream_config import StreamSettings, resolve, to_proto
+from flowgimbal.v1 import stabilizer_pb2 as pb
+
+__all__ = ["Context", "Stream"]
+
+logger = logging.getLogger(__name__)
+
+
+class Stream:
+    """Runs one stream from its first request to its status; whatever happens, its threads and frames go with it."""
+
+    def __init__(
+        self,
+        name: str,
+        context: Context,
+        engine: Engine,
+        config: ServeConfig,
+        metrics: Metrics,
+        draining: asyncio.Event,
+    ) -> None:
+        self._name = name
+        self._context = context
+        self._engine = engine
+        self._config = config
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._session = Session(int(config.idle_timeout_seconds * 1e9), time.monotonic_ns())
+        self._inbox = Inbox(context, self._session, draining)
+
+    async def run(self) -> None:
+        """Returns when the stream ended well; raises StreamError for the status to end it with."""
+        started = time.monotonic()
+        outcome = "CANCELLED"
+        try:
+            settings = await self._configure()
+            if settings is not None:
+                await self._exchange(settings)
+            outcome = "OK"
+        except StreamError as error:
+            outcome = f"{error.code.name} {error.reason}"
+            raise
+        finally:
+            counters = self._session.counters
+            logger.info(
+                "stream ended",
+                extra={
+                    "outcome": outcome,
+                    "seconds": round(time.monotonic() - started, 3),
+                    "received": counters.received,
+                    "returned": counters.returned,
+                    "dropped": counters.dropped,
+                    "restarts": counters.restarts,
+                },
+            )
+
+    async def _configure(self) -> StreamSettings | None:
+        request = await self._inbox.next()
+        if request is None:
+            return None
+        if request.WhichOneof("request") != "config":
+            self._session.receive(request.frame.frame_id, time.monotonic_ns())
+        self._session.configure(time.monotonic_ns())
+        return resolve(request.config, CODECS)
+
+    async def _exchange(self, settings: StreamSettings) -> None:
+        info = pb.StreamInfo(
+            stream_id=self._name,
+            config=to_proto(settings),
+            latency_frames=settings.latency_frames,
+            engine=self._engine.name,
+        )
+        await self._write(pb.StreamResponse(info=info))
+        stages = (Decode(settings, self._lost), Flow(settings, self._engine), WarpStage(), Encode(settings))
+        pipeline = Pipeline(self._name, stages, lossless=settings.lossless)
+        pipeline.start()
+        reader = asyncio.create_task(self._read(pipeline, settings))
+        writer = asyncio.create_task(self._write_all(pipeline))
+        try:
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            if reader.done():
+                reader.result()
+            await writer
+        finally:
+            pipeline.cancel()
+            for task in (reader, writer):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StreamError):
+                    await task
+            await pipeline.closed()
+
+    async def _read(self, pipeline: Pipeline, settings: StreamSettings) -> None:
+        # The pipeline may have ended for a reason that the writer knows.
+        with contextlib.suppress(Closed):
+            while (request := await self._inbox.next()) is not None:
+                try:
+                    job = self._admit(request)
+                except Undecodable as error:
+                    if settings.lossless:
+                        pipeline.end(error)
+                        return
+                    self._drop(1)
+                    continue
+                self._drop(await pipeline.submit(job))
+            self._session.close()
+            pipeline.end()
+
+    def _admit(self, request: pb.StreamRequest) -> Job:
+        now = time.monotonic_ns()
+        kind = request.WhichOneof("request")
+        if kind == "config":
+            self._session.configure(now)
+        if kind is None:
+            raise InvalidArgument("EMPTY_REQUEST", "a request with neither config nor frame came; send a frame")
+        self._session.receive(request.frame.frame_id, now)
+        self._metrics.received.inc()
+        frame = RawFrame.of(request.frame)
+        size = inspect(frame, self._config.max_frame_pixels)
+        if self._session.resize(size):
+            logger.info("the size changed to %dx%d: the window restarts", *size)
+        return Job.of(frame)
+
+    async def _write_all(self, pipeline: Pipeline) -> None:
+        async for job in pipeline.results():
+            if job.response is None:
+                continue
+            self._session.give_back()
+            counters = self._session.counters
+            stats = job.response.frame.stats
+            stats.frames_received = counters.received
+            stats.frames_dropped = counters.dropped
+            await self._write(job.response)
+            self._metrics.observe(job.clock.total_ns, job.clock.spent_ns)
+
+    async def _write(self, response: pb.StreamResponse) -> None:
+        try:
+            async with asyncio.timeout(self._config.idle_timeout_seconds):
+                await self._context.write(response)
+        except TimeoutError:
+            raise self._session.timed_out("the client took no frame") from None
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self._session.drop(count)
+            self._metrics.dropped.inc(count)
+
+    def _lost(self) -> None:
+        self._loop.call_soon_threadsafe(self._drop, 1)
