@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from flowgimbal.v1 import stabilizer_pb2
 from google.protobuf.descriptor import Descriptor
+
+from flowgimbal.v1 import stabilizer_pb2
 
 PROTO = Path(__file__).parents[3] / "proto/flowgimbal/v1/stabilizer.proto"
 NUMERIC = {"uint32", "uint64", "int64", "float", "double"}
