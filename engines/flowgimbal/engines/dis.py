@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import STRIDE, FlowField, Luma, Memory
+from flowgimbal.engines.engine import FlowField, Luma, Memory
+from flowgimbal.engines.shapes import STRIDE
 
 PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,

@@ -8,16 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgimbal.engines.timeline import BINS
-
-STRIDE = 4  # pixels per cell of a flow field
-MULTIPLE = 16  # sides of the flow network's input are multiples of this
-AREA = 320 * 180  # pixels of the flow network's input
-
-RAW = 2 * BINS  # taps of the raw path: past bins, then future bins
-SHOWN = BINS + 1  # taps of the shown path: the last frame, then past bins
-TAPS = RAW + SHOWN
-ROWS, COLUMNS = 9, 13  # lattice on which the warp network works
+from flowgimbal.engines.shapes import AREA, MULTIPLE
 
 Luma = NDArray[np.uint8]
 Memory = Any  # what an engine keeps of the frame before; opaque to everybody else

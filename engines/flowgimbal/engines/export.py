@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flowgimbal.engines.engine import COLUMNS, ROWS, TAPS
-from flowgimbal.engines.networks.flow import KEYS, FlowNetwork
-from flowgimbal.engines.networks.warp import CONDITIONS, RAW, WarpNetwork
+from flowgimbal.engines.networks.flow import FlowNetwork
+from flowgimbal.engines.networks.warp import WarpNetwork
+from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, KEYS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
 
 OPSET = 18  # read by ONNX Runtime, TensorRT 10 and 11 alike

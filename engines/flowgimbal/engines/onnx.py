@@ -9,9 +9,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import COLUMNS, ROWS, TAPS, EngineError, FlowField, FlowMeter, Luma, Memory
-
-KEYS = (16, 24, 48)  # channels that the flow network remembers at 1/4, 1/8 and 1/16
+from flowgimbal.engines.engine import EngineError, FlowField, FlowMeter, Luma, Memory
+from flowgimbal.engines.shapes import COLUMNS, KEYS, ROWS, TAPS
 
 
 class OnnxFlow:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowgimbal.engines.dis import DisFlow
-from flowgimbal.engines.engine import COLUMNS, ROWS, Engine, FlowField, Luma, Memory
+from flowgimbal.engines.engine import Engine, FlowField, Luma, Memory
 from flowgimbal.engines.onnx import OnnxEngine
+from flowgimbal.engines.shapes import COLUMNS, ROWS, STRIDE
 
 ENGINES = ("auto", "cpu", "identity")
 FLOWS = ("network", "dis")
@@ -23,7 +24,7 @@ class IdentityEngine:
 
     def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:  # noqa: ARG002
         """No motion."""
-        cells = (luma.shape[0] // 4, luma.shape[1] // 4)
+        cells = (luma.shape[0] // STRIDE, luma.shape[1] // STRIDE)
         return FlowField(np.zeros((2, *cells), np.float32), np.ones(cells, np.float32)), luma.shape
 
     def warp(self, *_: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import STRIDE, FlowField
+from flowgimbal.engines.engine import FlowField
 from flowgimbal.engines.motion import LANES, basis
+from flowgimbal.engines.shapes import STRIDE
 
 Array = NDArray[np.float32]
 

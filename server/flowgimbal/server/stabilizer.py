@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import COLUMNS, ROWS, Engine, Memory, flow_size
+from flowgimbal.engines.engine import Engine, Memory, flow_size
+from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.crop import Crop, Cropper
 from flowgimbal.server.motion import GlobalMotion, fit

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.motion import LANES, basis, lattice
+from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
 
 Points = NDArray[np.float64]

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from flowgimbal.engines.dis import DisFlow
-from flowgimbal.engines.engine import COLUMNS, RAW, ROWS, TAPS, FlowMeter, flow_size
+from flowgimbal.engines.engine import FlowMeter, flow_size
 from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
 from flowgimbal.engines.picker import pick
+from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
 
 

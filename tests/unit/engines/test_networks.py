@@ -12,7 +12,8 @@ from flowgimbal.engines import export  # noqa: E402
 from flowgimbal.engines.motion import LANES  # noqa: E402
 from flowgimbal.engines.networks.blocks import correlate, warp_features  # noqa: E402
 from flowgimbal.engines.networks.flow import FlowNetwork  # noqa: E402
-from flowgimbal.engines.networks.warp import RAW, WarpNetwork, lane_fields, soften  # noqa: E402
+from flowgimbal.engines.networks.warp import WarpNetwork, lane_fields, soften  # noqa: E402
+from flowgimbal.engines.shapes import RAW  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
 from flowgimbal.engines.training import flow, losses, paths, scenes, warp  # noqa: E402
 

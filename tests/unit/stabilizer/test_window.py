@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flowgimbal.engines.engine import COLUMNS, RAW, ROWS, TAPS
+from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
 from flowgimbal.server.window import KEPT, Step, Window
 

@@ -14,10 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flowgimbal.engines.networks.blocks import conv, correlate, standardise, warp_features
-
-STRIDE = 4  # input pixels per cell of the result
-MULTIPLE = 16  # the input's sides are multiples of this
-KEYS = (16, 24, 48)  # channels that are matched at 1/4, 1/8 and 1/16
+from flowgimbal.engines.shapes import KEYS, STRIDE
 
 
 class Features(NamedTuple):

@@ -17,14 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from flowgimbal.engines.motion import LANES
+from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
 
-RAW = 2 * BINS  # the raw path: past bins, then future bins
-SHOWN = BINS + 1  # the shown path: the last frame, then past bins
-TAPS = RAW + SHOWN
-ROWS, COLUMNS = 9, 13  # of the lattice
 KNEE = 0.75  # part of the margin that is used freely; the rest is approached softly
-CONDITIONS = 4  # strength, log(30 x seconds per frame), log(10 x crop ratio), log(height / width)
 
 
 class LanePolicy(nn.Module):

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from flowgimbal.engines.shapes import STRIDE
+
 PHOTO = (480, 640)  # rows, columns of a cached photo
-CELL = 4  # pixels a side of the cells in which motion is computed: it is smooth, and the pictures need not be
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,10 @@ class SceneMaker:
         sprite = self._layer(dice, 0.6 * self.largest)
         mask = self._blob(dice)
         grid = _pixels(batch, self.height, self.width)
-        cells = F.avg_pool2d(grid, CELL)
+        cells = F.avg_pool2d(grid, STRIDE)
 
         first = torch.lerp(background.texture(grid), sprite.texture(grid), mask)
-        flow = torch.where(F.avg_pool2d(mask, CELL) > 0.5, sprite.move(cells), background.move(cells)) - cells
+        flow = torch.where(F.avg_pool2d(mask, STRIDE) > 0.5, sprite.move(cells), background.move(cells)) - cells
         origin = grid + _enlarge(sprite.source(cells) - cells)
         behind = grid + _enlarge(background.source(cells) - cells)
         second = torch.lerp(background.texture(behind), sprite.texture(origin), _sample(mask, origin))
@@ -193,7 +194,7 @@ def _pixels(batch: int, height: int, width: int) -> Tensor:
 
 
 def _enlarge(cells: Tensor) -> Tensor:
-    return F.interpolate(cells, scale_factor=float(CELL), mode="bilinear", align_corners=False)
+    return F.interpolate(cells, scale_factor=float(STRIDE), mode="bilinear", align_corners=False)
 
 
 def _sample(image: Tensor, points: Tensor, size: tuple[int, int] | None = None) -> Tensor:
