@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -46,6 +48,7 @@ class VideoSink:
         self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial{self.path.suffix}")
         self._container: Any = None
         self._audio: AudioCopy | None = None
+        self._last_slot: int | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -74,11 +77,12 @@ class VideoSink:
     def write(self, frame: Frame | SteadyFrame, ticks: int) -> None:
         """Add a picture, shown at ``ticks`` of the format's time base; times must rise."""
         picture = self._picture(frame)
-        picture.pts, picture.time_base = ticks, self._form.time_base
+        seconds = ticks * self._form.time_base
+        picture.pts, picture.time_base = self._slot(seconds), self._time_base
         try:
             self._container.mux(self._stream.encode(picture))
             if self._audio is not None:
-                self._audio.until(ticks * self._form.time_base)
+                self._audio.until(seconds)
         except av.FFmpegError as error:
             raise MediaError(f"{self.path}: cannot be written: {_reason(error)}") from error
 
@@ -90,13 +94,17 @@ class VideoSink:
         self._container = av.open(str(self._partial), "w", options=options)
         self._container.metadata.update({k: v for k, v in self._metadata.items() if k not in _NOT_COPIED})
         codec, encoder_options = self._codec()
-        stream = self._stream = self._container.add_stream(codec, rate=form.rate, options=encoder_options)
+        avi = self._container.format.name == "avi"
+        rate = form.rate.limit_denominator(60_000 // math.ceil(form.rate)) if avi else form.rate  # 16 bits in MPEG-4
+        stream = self._stream = self._container.add_stream(codec, rate=rate, options=encoder_options)
         stream.width, stream.height = form.width, form.height
         # x264 takes odd sizes in 4:4:4 alone.
         odd = form.width % 2 or form.height % 2
         self._layout = stream.pix_fmt = "yuv444p" if odd and codec == "libx264" else "yuv420p"
         context = stream.codec_context
-        context.time_base = stream.time_base = form.time_base
+        # AVI counts frames and knows no other clock: a frame takes the next slot that is free.
+        self._time_base = 1 / rate if avi else form.time_base
+        context.time_base = stream.time_base = self._time_base
         context.color_range, context.colorspace = form.colour_range, form.colour_space
         context.color_primaries, context.color_trc = form.colour_primaries, form.colour_transfer
         if form.pixel_aspect:
@@ -108,15 +116,21 @@ class VideoSink:
             self.notes += self._audio.left_out
         self._container.start_encoding()
 
+    def _slot(self, seconds: Fraction) -> int:
+        slot = round(seconds / self._time_base)
+        self._last_slot = slot if self._last_slot is None else max(slot, self._last_slot + 1)
+        return self._last_slot
+
     def _codec(self) -> tuple[str, dict[str, str]]:
         container = self._container
+        if container.format.name == "avi":
+            # H.264 in AVI comes back one frame late: AVI has no presentation times, and readers guess at a delay.
+            return "mpeg4", {"qmin": "2", "qmax": "3"}
         if "h264" in container.supported_codecs:
-            options = {"crf": str(CRF), "preset": "veryfast"}
-            # AVI has no presentation times: with B-frames it would number pictures in the order of decoding.
-            return "libx264", options | ({"bf": "0"} if container.format.name == "avi" else {})
+            return "libx264", {"crf": str(CRF), "preset": "veryfast"}
         if "vp9" in container.supported_codecs:
             return "libvpx-vp9", {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}
-        return container.default_video_codec, {"qscale": "3"}
+        return container.default_video_codec, {}
 
     def _picture(self, frame: Frame | SteadyFrame) -> av.VideoFrame:
         if (frame.width, frame.height) != (self._form.width, self._form.height) and frame.width:
