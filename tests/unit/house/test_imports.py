@@ -21,6 +21,8 @@ MAY_IMPORT = {
 # The commands alone stand on top of everything, and import it when they run, not when they are imported.
 CLI = "flowgimbal.client.cli"
 ONLY_INSIDE_FUNCTIONS = ("flowgimbal.server", "flowgimbal.engines")
+# A dataclass of defaults, from which every command's help and layers are derived; it pulls in nothing else.
+LIGHT = "flowgimbal.server.config"
 
 TRAINING_ROOMS = ("flowgimbal.engines.networks", "flowgimbal.engines.training", "flowgimbal.engines.export")
 EXTRAS = {"torch", "onnx", "onnxscript", "scipy", "tensorrt", "pycuda"}
@@ -71,7 +73,7 @@ def faults(name: str, path: Path, source: str) -> list[str]:
             continue
         if not is_in(name, CLI):
             found.append(f"line {line}: {target} is above this room")
-        elif not lazy and any(is_in(target, upper) for upper in ONLY_INSIDE_FUNCTIONS):
+        elif not lazy and target != LIGHT and any(is_in(target, upper) for upper in ONLY_INSIDE_FUNCTIONS):
             found.append(f"line {line}: {target} must be imported inside the function that needs it")
     for target, line, _ in imports(ast.parse(source), name, path):
         if is_in(target, CLI) and not is_in(name, CLI):
