@@ -1,0 +1,93 @@
+"""A server in a process of its own, and what Linux says that it uses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowgimbal.client.client import Client
+from flowgimbal.client.errors import ServerFault, Timeout, Unavailable
+
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A server that serves at ``address``; ``pid`` None where it is somebody else's."""
+
+    address: str
+    pid: int | None
+
+    def cpu_seconds(self) -> float | None:
+        """CPU time used so far, by all its threads [s]."""
+        if self.pid is None:
+            return None
+        # The name in brackets may hold blanks: count from its end. Fields 14 and 15 are user and system ticks.
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def peak_megabytes(self) -> float | None:
+        """Most resident memory so far [MiB]."""
+        if self.pid is None:
+            return None
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        return None
+
+
+def own_peak_megabytes() -> float:
+    """Most resident memory of this process so far [MiB]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@asynccontextmanager
+async def server_process(*arguments: str) -> AsyncIterator[ServerProcess]:
+    """``flowgimbal serve`` with ``arguments``, on a socket, drained when the block ends. ServerFault if it cannot."""
+    with tempfile.TemporaryDirectory(prefix="flowgimbal-") as folder:
+        address = f"unix:{Path(folder) / 'socket'}"
+        log = Path(folder) / "log"
+        command = [sys.executable, "-m", "flowgimbal.client.cli", "serve", "--listen", address, *arguments]
+        with log.open("wb") as stream:
+            process = await asyncio.create_subprocess_exec(*command, stdout=stream, stderr=stream)
+        try:
+            await _ready(address, process, log)
+            yield ServerProcess(address, process.pid)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                try:
+                    await asyncio.wait_for(process.wait(), STOP_SECONDS)
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
+
+
+async def _ready(address: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.returncode is not None:
+            raise ServerFault(f"the server ended with code {process.returncode} at its start: {_last_line(log)}")
+        async with Client(address, timeout=1.0) as client:
+            try:
+                if await client.health():
+                    return
+            except (Unavailable, Timeout):
+                pass
+        await asyncio.sleep(0.1)
+    raise ServerFault(f"the server was not ready within {START_SECONDS:g} s")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

@@ -1,0 +1,53 @@
+"""A server of one's own, for commands that need one and were given no address."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flowgimbal.client.errors import ServerFault
+from flowgimbal.client.settings import StreamSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions(StreamSettings):
+    """Which server a stream goes to; the settings of the stream are those of ``StreamConfig``."""
+
+    server: str = field(
+        default="", metadata={"help": "address of the server: HOST:PORT or unix:PATH", "default": "one of its own"}
+    )
+    engine: str = field(default="auto", metadata={"help": "who runs the networks, in a server of its own"})
+    flow: str = field(default="network", metadata={"help": "who measures the motion, in a server of its own"})
+
+    def settings(self) -> StreamSettings:
+        """The stream's settings alone."""
+        names = StreamSettings.__dataclass_fields__
+        return StreamSettings(**{name: getattr(self, name) for name in names})
+
+
+@asynccontextmanager
+async def serving(options: ServerOptions) -> AsyncIterator[str]:
+    """The address of the server to use; one of its own runs in this process, on a socket, while the block does.
+
+    Raises ServerFault if that cannot start, ValueError for an engine or a flow that the server does not know.
+    """
+    if options.server:
+        yield options.server
+        return
+    from flowgimbal.server.app import start
+    from flowgimbal.server.config import ServeConfig
+    from flowgimbal.server.errors import StartupError
+
+    with tempfile.TemporaryDirectory(prefix="flowgimbal-") as folder:
+        listen = (f"unix:{Path(folder) / 'socket'}",)
+        try:
+            server = await start(ServeConfig(listen=listen, engine=options.engine, flow=options.flow))
+        except StartupError as error:
+            raise ServerFault(f"the server of this command's own cannot start: {error}") from error
+        try:
+            yield server.address
+        finally:
+            await server.stop(0)

@@ -1,0 +1,51 @@
+"""``flowgimbal stabilize IN OUT``."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flowgimbal.client.cli.console import Progress, complain
+from flowgimbal.client.cli.options import UsageError
+from flowgimbal.client.cli.own_server import ServerOptions, serving
+from flowgimbal.client.settings import Mode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(ServerOptions):
+    """What to steady, where to put it, and how."""
+
+    source: str = field(metadata={"help": "the shaky video: any file that FFmpeg reads", "positional": True})
+    output: str = field(metadata={"help": "the steady video; its suffix names the container", "positional": True})
+    mode: Mode | None = field(
+        default=Mode.LOSSLESS, metadata={"help": "lossless: every frame comes back; live: late frames are lost"}
+    )
+
+
+def run(config: Config) -> int:
+    """Steady the file through the service."""
+    if Path(config.output).exists() and Path(config.source).exists() and Path(config.output).samefile(config.source):
+        raise UsageError(f"{config.output}: OUTPUT is SOURCE; give it another name")
+    try:
+        asyncio.run(_stabilize(config))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return 0
+
+
+async def _stabilize(config: Config) -> None:
+    from flowgimbal.client.transcode import stabilize_file
+
+    async with serving(config) as address:
+        with Progress("stabilizing") as progress:
+            result = await stabilize_file(
+                config.source,
+                config.output,
+                address,
+                config.settings(),
+                on_start=progress.expect,
+                on_frame=progress.step,
+            )
+    for note in result.notes:
+        complain(f"flowgimbal stabilize: {note}")

@@ -1,0 +1,24 @@
+"""``flowgimbal train flow|warp|paths``: forwards to the trainings, which need torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from flowgimbal.client.cli.console import say
+from flowgimbal.client.cli.options import UsageError
+
+_PARTS = {"flow": "flow", "warp": "warp", "paths": "recorded"}
+
+
+def run_arguments(arguments: list[str]) -> int:
+    """Run a training with the arguments that follow its name."""
+    if arguments[:1] in (["-h"], ["--help"]):
+        say(f"usage: flowgimbal train {{{','.join(_PARTS)}}} [options]; --help after the name tells of them")
+        return 0
+    if not arguments or arguments[0] not in _PARTS:
+        raise UsageError(f"say what to train: {', '.join(_PARTS)}")
+    if arguments[0] in ("flow", "warp") and find_spec("torch") is None:
+        raise UsageError("training needs torch: pip install 'flowgimbal[train]'")
+    training = import_module(f"flowgimbal.engines.training.{_PARTS[arguments[0]]}")
+    return int(training.main(arguments[1:]) or 0)
