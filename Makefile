@@ -26,7 +26,7 @@ define generate
 		-Iproto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/$(PROTO)
 endef
 
-.PHONY: help setup demo test lint wheel-check proto proto-check clean
+.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types wheel-check proto proto-check clean
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,10 +39,18 @@ demo: $(VENV)/.base  ## Shake meets gimbal: stabilize the bundled clip, write bo
 test: $(VENV)/.dev  ## Run the tests (PYTEST_ARGS="-k window" for some of them)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/.dev  ## ruff (rules and format), shellcheck, mypy --strict
+lint: lint-rules lint-format lint-shell lint-types  ## ruff (rules and format), shellcheck, mypy --strict
+
+lint-rules: $(VENV)/.dev
 	@$(BIN)/ruff check .
+
+lint-format: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
+
+lint-shell: $(VENV)/.dev
 	@$(BIN)/shellcheck .ci/run
+
+lint-types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 wheel-check: $(VENV)/.dev  ## Build sdist and wheel, install the wheel in a bare environment, look at both
