@@ -146,11 +146,17 @@ async def serve(config: ServeConfig) -> None:
         if stopping.is_set() and server is not None:
             server.force()
         stopping.set()
+        starting.cancel()
 
+    starting = asyncio.create_task(start(config))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
-        server = await start(config)
+        await asyncio.wait({starting})
+        if starting.cancelled():
+            logger.info("stopped before the start was over")
+            return
+        server = starting.result()
         await stopping.wait()
         await server.stop()
     finally:

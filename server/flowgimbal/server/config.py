@@ -48,6 +48,7 @@ class ServeConfig:
         _check_range("drain_grace_seconds", self.drain_grace_seconds, 0, 86_400)
         if self.metrics_listen:
             host_and_port("metrics_listen", self.metrics_listen)
+        _check_choice("engine", self.engine, ENGINES)
         _check_choice("flow", self.flow, FLOWS)
         _check_choice("log_format", self.log_format, LOG_FORMATS)
         _check_choice("log_level", self.log_level, LOG_LEVELS)

@@ -62,12 +62,10 @@ class Pipeline:
         """Hand in a frame; the number of frames dropped for it. Lossless: waits for room, 0. Raises Closed."""
         if not self._lossless:
             return len(self._belts[0].push_newest(job))
+        self._room.clear()
         while not self._belts[0].try_put(job):
-            self._room.clear()
-            # Room may have come between the two lines above.
-            if self._belts[0].try_put(job):
-                break
             await self._room.wait()
+            self._room.clear()
         return 0
 
     def end(self, error: StreamError | None = None) -> None:

@@ -1,13 +1,16 @@
-"""What a process that moves pictures has to set once, at its start."""
+"""What a process that moves pictures has to tell its allocator and its libraries."""
 
 from __future__ import annotations
 
 import ctypes
+import functools
+from typing import Any
 
 import cv2
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 
 
 def tune() -> None:
@@ -17,9 +20,27 @@ def tune() -> None:
     than the work on them. A stream has a thread a stage already; more of them in OpenCV only get in each other's way.
     """
     cv2.setNumThreads(1)
+    libc = _glibc()
+    if libc is not None:
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(_M_TRIM_THRESHOLD, 512 << 20)
+        # By default threads spread over eight heaps a core, and each would keep the largest stream it ever saw.
+        libc.mallopt(_M_ARENA_MAX, 2)
+
+
+def release() -> None:
+    """Give what ``tune`` made the process keep back to the system: a stream ended."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+@functools.cache
+def _glibc() -> Any:
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        libc = ctypes.CDLL(None)
+        if libc.mallopt and libc.malloc_trim:
+            return libc
     except (OSError, AttributeError):
-        return  # not glibc
-    mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-    mallopt(_M_TRIM_THRESHOLD, 512 << 20)
+        pass
+    return None

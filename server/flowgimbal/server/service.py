@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 from importlib.metadata import version
 
 from flowgimbal.engines.engine import Engine
-from flowgimbal.server import logs
+from flowgimbal.server import logs, process
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import Unavailable
@@ -68,6 +69,8 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
                 if self._places.taken == 1:
                     self._idle.set()
                 self._metrics.streams.set(self._places.taken - 1)
+                # Takes milliseconds: not on the event loop, where other streams wait.
+                threading.Thread(target=process.release, name=f"{name}-release", daemon=True).start()
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:  # noqa: N802, ARG002
         """As in the contract."""
