@@ -1,25 +1,32 @@
-"""The Python SDK of the stabilization service: frames in, steady frames out."""
+"""The Python SDK of the stabilization service: frames in, steady frames out.
 
-from flowgimbal.client.client import DEFAULT_ADDRESS, Client, ServerInfo
-from flowgimbal.client.errors import (
-    CorruptFrame,
-    FlowgimbalError,
-    FrameTooLarge,
-    InvalidRequest,
-    MediaError,
-    Overloaded,
-    ServerFault,
-    StreamClosed,
-    Timeout,
-    Unauthorized,
-    Unavailable,
-    Unsupported,
-)
-from flowgimbal.client.frame import Frame, FrameStats, SteadyFrame
-from flowgimbal.client.memory import keep_freed_memory
-from flowgimbal.client.settings import CropPolicy, Encoding, Mode, StreamSettings
-from flowgimbal.client.stream import Stream, StreamInfo
-from flowgimbal.client.sync import SyncClient, SyncStream
+The names are imported when they are first used: `flowgimbal --help` need not wait for gRPC and OpenCV.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flowgimbal.client.client import DEFAULT_ADDRESS, Client, ServerInfo
+    from flowgimbal.client.errors import (
+        CorruptFrame,
+        FlowgimbalError,
+        FrameTooLarge,
+        InvalidRequest,
+        MediaError,
+        Overloaded,
+        ServerFault,
+        StreamClosed,
+        Timeout,
+        Unauthorized,
+        Unavailable,
+        Unsupported,
+    )
+    from flowgimbal.client.frame import Frame, FrameStats, SteadyFrame
+    from flowgimbal.client.memory import keep_freed_memory
+    from flowgimbal.client.settings import CropPolicy, Encoding, Mode, StreamSettings
+    from flowgimbal.client.stream import Stream, StreamInfo
+    from flowgimbal.client.sync import SyncClient, SyncStream
 
 __all__ = [
     "DEFAULT_ADDRESS",
@@ -50,3 +57,38 @@ __all__ = [
     "Unsupported",
     "keep_freed_memory",
 ]
+
+_HOMES = {
+    "client": ("Client", "DEFAULT_ADDRESS", "ServerInfo"),
+    "errors": (
+        "CorruptFrame",
+        "FlowgimbalError",
+        "FrameTooLarge",
+        "InvalidRequest",
+        "MediaError",
+        "Overloaded",
+        "ServerFault",
+        "StreamClosed",
+        "Timeout",
+        "Unauthorized",
+        "Unavailable",
+        "Unsupported",
+    ),
+    "frame": ("Frame", "FrameStats", "SteadyFrame"),
+    "memory": ("keep_freed_memory",),
+    "settings": ("CropPolicy", "Encoding", "Mode", "StreamSettings"),
+    "stream": ("Stream", "StreamInfo"),
+    "sync": ("SyncClient", "SyncStream"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

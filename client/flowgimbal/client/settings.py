@@ -110,17 +110,20 @@ def settings_to_proto(settings: StreamSettings) -> pb.StreamConfig:
 
 
 def settings_from_proto(config: pb.StreamConfig) -> StreamSettings:
-    """The settings in force, as ``StreamInfo`` reports them; values of a newer contract come out as None."""
+    """The settings in force, as ``StreamInfo`` reports them; values of a newer contract come out as None.
+
+    The wire's floats have seven digits: 0.8 comes back as 0.8, not as 0.800000011920929.
+    """
     modes = {pb.Mode.Value(f"MODE_{mode.name}"): mode for mode in Mode}
     crops = {pb.CropPolicy.Value(f"CROP_POLICY_{crop.name}"): crop for crop in CropPolicy}
     return StreamSettings(
         mode=modes.get(config.mode),
         output_encoding=encoding_from_proto(config.output_encoding),
         output_quality=config.output_quality if config.HasField("output_quality") else None,
-        smoothing_strength=config.smoothing_strength if config.HasField("smoothing_strength") else None,
+        smoothing_strength=round(config.smoothing_strength, 6) if config.HasField("smoothing_strength") else None,
         look_ahead_frames=config.look_ahead_frames if config.HasField("look_ahead_frames") else None,
         crop_policy=crops.get(config.crop_policy),
-        max_crop_ratio=config.max_crop_ratio if config.HasField("max_crop_ratio") else None,
+        max_crop_ratio=round(config.max_crop_ratio, 6) if config.HasField("max_crop_ratio") else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -182,23 +183,31 @@ class Stream:
             while (steady := await self.receive()) is not None:
                 yield steady
         except FlowgimbalError:
-            if feeding.done() and not feeding.cancelled():
-                cause = feeding.exception()
-                if cause is not None and not isinstance(cause, FlowgimbalError):
-                    raise cause from None
+            cause = feeding.exception() if feeding.done() and not feeding.cancelled() else None
+            if cause is not None:
+                raise cause from None
             raise
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
 
     async def _feed(self, pictures: Iterable[Picture] | AsyncIterable[Picture]) -> None:
+        """Send all; raises what ``pictures`` raises, or what is no picture.
+
+        The stream's end is the receiver's news.
+        """
         try:
             async for picture in pull(pictures):
-                await self.send(picture)
-            await self.half_close()
+                frame = as_frame(picture)
+                with suppress(FlowgimbalError):
+                    await self.send(frame)
+                    continue
+                return
         except BaseException:
             self.cancel()  # wakes the receiver; a call that the server has ended keeps the server's status
             raise
+        with suppress(FlowgimbalError):
+            await self.half_close()
 
     def _open_call(self) -> Call:
         if self._call is None or self._info is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,11 @@ class ServerProcess:
 
     address: str
     pid: int | None
+
+    def kill(self) -> None:
+        """End the server without a word."""
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
 
     def cpu_seconds(self) -> float | None:
         """CPU time used so far, by all its threads [s]."""

@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0].startswith("-") or arguments[0] not in COMMANDS:
         return _outside(arguments)
     command, rest = arguments[0], arguments[1:]
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported: its core's lines repeat our errors
     keep_freed_memory()
     try:
         return _run(command, rest)

@@ -11,6 +11,8 @@ from pathlib import Path
 from flowgimbal.client.errors import ServerFault
 from flowgimbal.client.settings import StreamSettings
 
+STOP_SECONDS = 5.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions(StreamSettings):
@@ -50,4 +52,5 @@ async def serving(options: ServerOptions) -> AsyncIterator[str]:
         try:
             yield server.address
         finally:
-            await server.stop(0)
+            # Streams that were given up have a frame in the engine still; a process that ends meanwhile may abort.
+            await server.stop(STOP_SECONDS)

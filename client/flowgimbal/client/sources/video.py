@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
@@ -33,6 +34,8 @@ class VideoSource:
         self.path = str(path)
         self.metadata: dict[str, str] = {}
         self._container: Any = None
+        # A file is closed while another thread may be decoding a picture of it: FFmpeg must not lose it in the middle.
+        self._reading = threading.Lock()
         self._format: VideoFormat | None = None
         self._frames: Iterator[av.VideoFrame] = iter(())
 
@@ -60,9 +63,10 @@ class VideoSource:
 
     def close(self) -> None:
         """Close the file. A second call does nothing."""
-        container, self._container = self._container, None
-        if container is not None:
-            container.close()
+        with self._reading:
+            container, self._container = self._container, None
+            if container is not None:
+                container.close()
 
     def frames(self) -> Iterator[tuple[int, Frame]]:
         """The time [ticks of ``format.time_base`` since the file's zero] and the picture of every frame, in order."""
@@ -96,18 +100,22 @@ class VideoSource:
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Decoded pictures. Before the first one errors are passed over: a recording may begin in mid-air."""
         count = 0
-        try:
-            for packet in self._container.demux(self._stream):
+        packets = self._container.demux(self._stream)
+        while True:
+            with self._reading:
+                if self._container is None:
+                    return
                 try:
+                    packet = next(packets, None)
+                    if packet is None:
+                        return
                     pictures = packet.decode()
                 except av.FFmpegError as error:
                     if count:
                         raise MediaError(f"{self.path}: damaged after {count} frames: {_reason(error)}") from error
                     continue
-                count += len(pictures)
-                yield from pictures
-        except av.FFmpegError as error:
-            raise MediaError(f"{self.path}: cannot be read beyond frame {count}: {_reason(error)}") from error
+            count += len(pictures)
+            yield from pictures
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         count, last = 0, Fraction(0)
@@ -116,6 +124,8 @@ class VideoSource:
             if picture.pts is not None:
                 last = max(last, picture.pts * self.format.time_base)
             yield picture
+        if self._container is None:
+            return
         check_length(self.path, self._container.format.name, self._stream, self.format, count, last)
 
 
