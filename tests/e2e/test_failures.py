@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import sys
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ CASES = [
     (("stabilize", "half.mp4", "out.mp4"), 1, "half.mp4: truncated"),
     (("stabilize", "text.mp4", "out.mp4"), 1, "text.mp4: cannot be opened"),
     (("stabilize", BUNDLED_CLIP, "out.unknown"), 1, "out.unknown: cannot be written"),
-    (("stabilize", BUNDLED_CLIP, BUNDLED_CLIP), 2, "OUTPUT is SOURCE"),
+    (("stabilize", BUNDLED_CLIP, BUNDLED_CLIP), 2, "OUT is IN"),
     (("stabilize", BUNDLED_CLIP, "out.mp4", "--smoothing-strength", "3"), 2, "smoothing_strength"),
     (("stabilize", BUNDLED_CLIP, "out.mp4", "--mode", "slow"), 2, "--mode: 'slow' is none of"),
     (("stabilize", BUNDLED_CLIP, "out.mp4", "--flow", "guess"), 2, "flow: 'guess' is none of"),
@@ -68,3 +70,21 @@ async def test_a_server_that_is_killed_in_the_middle_is_unavailable():
         async with client.stream(look_ahead_frames=0) as stream:
             with pytest.raises(Unavailable, match="went away"):
                 await work(stream)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupted_command_leaves_nothing_behind(tmp_path, number):
+    clip = tmp_path / "long.mp4"
+    clip.write_bytes(BUNDLED_CLIP.read_bytes())
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "flowgimbal.client.cli", "stabilize", clip, tmp_path / "out.mp4"),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(120):
+        while not list(tmp_path.glob(".out.*")) and process.returncode is None:  # noqa: ASYNC110 - a file appears
+            await asyncio.sleep(0.01)
+        process.send_signal(number)
+        _, complaint = await process.communicate()
+    assert process.returncode == 130, complaint
+    assert complaint == b"flowgimbal stabilize: interrupted\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]

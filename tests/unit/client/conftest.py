@@ -20,11 +20,12 @@ HEALTH = health_pb2.HealthCheckResponse
 
 @dataclass
 class Echo(rpc.StabilizerServiceServicer):
-    """Holds back ``look_ahead`` frames; aborts with ``status`` before the info, or at frame ``fail_at``."""
+    """Holds back ``look_ahead`` frames; aborts with ``status`` at the info, or at frame ``fail_at``; loses ``lost``."""
 
     look_ahead: int = 0
     status: tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]] | None = None
     fail_at: int | None = None
+    lost: int | None = None
     configs: list[pb.StreamConfig] = field(default_factory=list)
     frames: list[pb.Frame] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,6 +45,8 @@ class Echo(rpc.StabilizerServiceServicer):
                     continue
                 if self.status and request.frame.frame_id == self.fail_at:
                     await context.abort(*self.status)
+                if request.frame.frame_id == self.lost:
+                    continue
                 self.frames.append(request.frame)
                 waiting.append(request.frame)
                 if len(waiting) > self.look_ahead:

@@ -15,10 +15,10 @@ from flowgimbal.client.cli.options import UsageError
 class Config:
     """The pair of videos, and how to say it."""
 
-    source: str = field(metadata={"help": "the shaky video", "positional": True})
-    output: str = field(metadata={"help": "the steady video", "positional": True})
+    source: str = field(metadata={"help": "the shaky video", "positional": "IN"})
+    output: str = field(metadata={"help": "the steady video", "positional": "OUT"})
     limit: int = field(default=0, metadata={"help": "look at the first frames only; 0: all"})
-    lag: int = field(default=0, metadata={"help": "frame i of OUTPUT shows frame i - LAG of SOURCE"})
+    lag: int = field(default=0, metadata={"help": "frame i of OUT shows frame i - LAG of IN"})
     json: bool = field(default=False, metadata={"help": "print the figures as JSON"})
 
     def __post_init__(self) -> None:

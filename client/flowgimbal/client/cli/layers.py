@@ -57,9 +57,7 @@ def _from_flags(flags: Mapping[str, Any], options: Mapping[str, Option]) -> dict
         option = options[name]
         as_is = option.many or isinstance(value, bool)
         values[name] = (
-            (tuple(value) if option.many else value)
-            if as_is
-            else option.read(value, option.name.upper() if option.positional else option.flag)
+            (tuple(value) if option.many else value) if as_is else option.read(value, option.positional or option.flag)
         )
     return values
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module, metadata
 from typing import Any
 
@@ -45,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported: its core's lines repeat our errors
     keep_freed_memory()
     try:
-        return _run(command, rest)
+        with _terminable():
+            return _run(command, rest)
     except (UsageError, InvalidRequest) as error:
         complain(f"flowgimbal {command}: {_line(error)}")
         return FAILED if isinstance(error, FrameTooLarge) else USAGE
@@ -55,6 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain(f"flowgimbal {command}: interrupted")
         return INTERRUPTED
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM is Ctrl-C to the commands: they clean up. (``serve`` replaces it by its own way of ending.)"""
+    try:
+        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    except ValueError:  # not the main thread: a program calls us, and signals are its own business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:

@@ -3,7 +3,8 @@
 A field is a flag (``--max-streams``), an environment variable (``FLOWGIMBAL_MAX_STREAMS``) and a TOML key
 (``max_streams``), in falling order of weight. Its type says what it takes: str, int, float, bool, an enum, any of them
 or None, or ``tuple[str, ...]`` (a flag to repeat, a list in TOML, commas in the environment). Metadata: ``help``;
-``choices``; ``default`` (what the help says of the default where that is not the value); ``positional``.
+``choices``; ``default`` (what the help says of the default where that is not the value); ``positional`` (the name that
+the help gives to an argument without a flag).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Option:
     help: str
     default: Any
     choices: tuple[str, ...]
-    positional: bool
+    positional: str
     many: bool
 
     @property
@@ -85,7 +86,7 @@ def add_flags(parser: argparse.ArgumentParser, options: Sequence[Option]) -> Non
     """Teach ``parser`` the options. What is not given is absent from the result: the layers below decide."""
     for option in options:
         if option.positional:
-            parser.add_argument(option.name, metavar=option.name.upper(), help=option.help)
+            parser.add_argument(option.name, metavar=option.positional, help=option.help)
             continue
         common: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": _help(option)}
         if option.kind is bool:
@@ -116,7 +117,7 @@ def _option(field: Any, hint: Any) -> Option:
         meta.get("help", "") + (f" (default: {said})" if said else ""),
         default,
         choices,
-        bool(meta.get("positional")),
+        meta.get("positional", ""),
         many,
     )
 

@@ -16,8 +16,8 @@ from flowgimbal.client.settings import Mode
 class Config(ServerOptions):
     """What to steady, where to put it, and how."""
 
-    source: str = field(metadata={"help": "the shaky video: any file that FFmpeg reads", "positional": True})
-    output: str = field(metadata={"help": "the steady video; its suffix names the container", "positional": True})
+    source: str = field(metadata={"help": "the shaky video: any file that FFmpeg reads", "positional": "IN"})
+    output: str = field(metadata={"help": "the steady video; its suffix names the container", "positional": "OUT"})
     mode: Mode | None = field(
         default=Mode.LOSSLESS, metadata={"help": "lossless: every frame comes back; live: late frames are lost"}
     )
@@ -26,7 +26,7 @@ class Config(ServerOptions):
 def run(config: Config) -> int:
     """Steady the file through the service."""
     if Path(config.output).exists() and Path(config.source).exists() and Path(config.output).samefile(config.source):
-        raise UsageError(f"{config.output}: OUTPUT is SOURCE; give it another name")
+        raise UsageError(f"{config.output}: OUT is IN; give it another name")
     try:
         asyncio.run(_stabilize(config))
     except ValueError as error:
