@@ -11,6 +11,7 @@ address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1:50051"
 
 
 def frames():
+    """Pictures, as OpenCV reads them."""
     camera = cv2.VideoCapture(source)
     while (got := camera.read())[0]:
         yield got[1]
