@@ -15,7 +15,7 @@ from flowgimbal.client.errors import FlowgimbalError, ServerFault, StreamClosed,
 from flowgimbal.client.frame import Frame, SteadyFrame, frame_from_proto, frame_to_proto
 from flowgimbal.client.pixels import Image
 from flowgimbal.client.pull import pull
-from flowgimbal.client.settings import Encoding, StreamSettings, settings_from_proto, settings_to_proto
+from flowgimbal.client.settings import Encoding, Mode, StreamSettings, settings_from_proto, settings_to_proto
 from flowgimbal.client.translate import translated
 from flowgimbal.client.verdict import Verdict
 from flowgimbal.v1 import stabilizer_pb2 as pb
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from flowgimbal.v1.stabilizer_pb2_grpc import StabilizerServiceAsyncStub
 
     Call = grpc.aio.StreamStreamCall[pb.StreamRequest, pb.StreamResponse]
+
+FRAME_RATE = 30.0  # Hz, of recorded pictures that say nothing of their time
 
 Picture = Frame | Image | bytes
 """What can be sent: a Frame, an array (see ``Frame.from_array``), or the bytes of a JPEG file."""
@@ -59,6 +61,7 @@ class Stream:
         self._reading: asyncio.Task[Any] | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._next_id = 0
+        self._frame_rate: float | None = None
         self._half_closed = False
         self.sent = 0
         self.received = 0
@@ -115,7 +118,9 @@ class Stream:
         """Send one picture and return its frame_id. Waits while flow control, the network's or the server's, says so.
 
         ``frame_id`` must rise within a stream (default: counted from 0), ``capture_time_ns`` is on any monotonic
-        clock (default: this machine's, now). A cancelled send ends the stream.
+        clock. Its default is this machine's clock, now, in MODE_LIVE; a MODE_LOSSLESS stream is as a rule not sent at
+        the pace at which it was taken, so there it is the frame's number at 30 frames a second. A cancelled send ends
+        the stream.
         """
         call = self._open_call()
         if self._half_closed:
@@ -123,7 +128,7 @@ class Stream:
         frame = as_frame(picture)
         number = next((n for n in (frame_id, frame.frame_id) if n is not None), self._next_id)
         clock = next((t for t in (capture_time_ns, frame.capture_time_ns) if t is not None), None)
-        request = frame_to_proto(frame, number, time.monotonic_ns() if clock is None else clock)
+        request = frame_to_proto(frame, number, self._time_of(number) if clock is None else clock)
         async with translated(self._address, self._verdict):
             await call.write(request)
         self._next_id = number + 1
@@ -173,11 +178,16 @@ class Stream:
         while (steady := await self.receive()) is not None:
             yield steady
 
-    async def stabilize(self, pictures: Iterable[Picture] | AsyncIterable[Picture]) -> AsyncIterator[SteadyFrame]:
+    async def stabilize(
+        self, pictures: Iterable[Picture] | AsyncIterable[Picture], *, frame_rate: float | None = None
+    ) -> AsyncIterator[SteadyFrame]:
         """Send all ``pictures`` and yield what comes back, both at once; ends when the last one is back.
 
-        A synchronous iterable is read in a thread of its own. What it raises is raised here, and ends the stream.
+        ``frame_rate`` [Hz] says when pictures that bear no time of their own were taken; without it they get the
+        default of ``send``. A synchronous iterable is read in a thread of its own. What it raises is raised here, and
+        ends the stream.
         """
+        self._frame_rate = frame_rate
         feeding = self._feeding = asyncio.ensure_future(self._feed(pictures))
         try:
             while (steady := await self.receive()) is not None:
@@ -208,6 +218,12 @@ class Stream:
             raise
         with suppress(FlowgimbalError):
             await self.half_close()
+
+    def _time_of(self, number: int) -> int:
+        """When picture ``number`` was taken, for want of a better knowledge [ns]."""
+        if self._frame_rate is None and self.info.settings.mode is not Mode.LOSSLESS:
+            return time.monotonic_ns()
+        return round(number * 1e9 / (self._frame_rate or FRAME_RATE))
 
     def _open_call(self) -> Call:
         if self._call is None or self._info is None:

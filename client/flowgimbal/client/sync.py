@@ -61,10 +61,12 @@ class SyncClient:
         """True if the server takes streams."""
         return self._run(self._client.health(service, wait_for_ready=wait_for_ready))
 
-    def stabilize(self, pictures: Iterable[Picture], **wishes: Unpack[Wishes]) -> Iterator[SteadyFrame]:
-        """Send all ``pictures`` and yield what comes back. The iterable is read in another thread."""
+    def stabilize(
+        self, pictures: Iterable[Picture], *, frame_rate: float | None = None, **wishes: Unpack[Wishes]
+    ) -> Iterator[SteadyFrame]:
+        """Send all ``pictures`` and yield what comes back, as ``Stream.stabilize``."""
         with self.stream(**wishes) as stream:
-            yield from stream.stabilize(pictures)
+            yield from stream.stabilize(pictures, frame_rate=frame_rate)
 
     @contextmanager
     def stream(self, **wishes: Unpack[Wishes]) -> Iterator[SyncStream]:
@@ -132,9 +134,9 @@ class SyncStream:
         """Half-close, and yield what is still to come."""
         return self._iterate(self._stream.finish())
 
-    def stabilize(self, pictures: Iterable[Picture]) -> Iterator[SteadyFrame]:
+    def stabilize(self, pictures: Iterable[Picture], *, frame_rate: float | None = None) -> Iterator[SteadyFrame]:
         """Send all ``pictures`` and yield what comes back, both at once."""
-        return self._iterate(self._stream.stabilize(pictures))
+        return self._iterate(self._stream.stabilize(pictures, frame_rate=frame_rate))
 
     def _iterate(self, steadies: AsyncIterator[SteadyFrame]) -> Iterator[SteadyFrame]:
         async def following() -> SteadyFrame | None:  # StopAsyncIteration does not cross a future

@@ -32,7 +32,7 @@ class DisFlow:
         dis = getattr(self._local, "dis", None)
         if dis is None:
             dis = self._local.dis = cv2.DISOpticalFlow.create(self._preset)
-        dense = dis.calc(memory, luma, np.empty((*luma.shape, 2), np.float32))
+        dense = dis.calc(memory, luma, None)  # type: ignore[call-overload]
         cells = (luma.shape[1] // STRIDE, luma.shape[0] // STRIDE)
         flow = cv2.resize(dense, cells, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
         return FlowField(np.ascontiguousarray(flow), _scale(memory, cells)), luma

@@ -84,6 +84,23 @@ def _export(
             external_data=False,
             verbose=False,
         )
+    _forget_origin(file)
+
+
+def _forget_origin(file: Path) -> None:
+    """Take the stack traces of the exporting machine out of the file."""
+    import onnx
+
+    model = onnx.load(str(file))
+    for nodes in (model.graph.node, *(f.node for f in model.functions)):
+        for node in nodes:
+            del node.metadata_props[:]
+            node.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    onnx.save(model, str(file))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

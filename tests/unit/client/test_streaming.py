@@ -29,6 +29,15 @@ async def test_arrays_go_out_and_come_back_in_order(address, echo):
     assert echo.configs[0] == pb.StreamConfig(mode=pb.MODE_LOSSLESS, look_ahead_frames=0)
 
 
+async def test_recorded_pictures_get_the_times_of_their_frame_rate(address, echo):
+    async with Client(address) as client:
+        for rate, expected in ((None, 33_333_333), (50.0, 20_000_000)):
+            async with client.stream(mode="lossless", look_ahead_frames=0) as stream:
+                pictures = (picture(i) for i in range(3))
+                times = [s.capture_time_ns async for s in stream.stabilize(pictures, frame_rate=rate)]
+            assert times == [0, expected, pytest.approx(2 * expected, abs=1)]
+
+
 async def test_unset_wishes_stay_unset_on_the_wire(address, echo):
     async with Client(address) as client, client.stream() as stream:
         assert stream.info.settings == StreamSettings()

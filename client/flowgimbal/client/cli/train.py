@@ -1,4 +1,4 @@
-"""``flowgimbal train flow|warp|paths``: forwards to the trainings, which need torch."""
+"""``flowgimbal train flow|warp|paths|export``: forwards to the trainings, which need torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from flowgimbal.client.cli.console import say
 from flowgimbal.client.cli.options import UsageError
 
-_PARTS = {"flow": "flow", "warp": "warp", "paths": "recorded"}
+_PARTS = {"flow": "training.flow", "warp": "training.warp", "paths": "training.recorded", "export": "export"}
 
 
 def run_arguments(arguments: list[str]) -> int:
@@ -18,7 +18,7 @@ def run_arguments(arguments: list[str]) -> int:
         return 0
     if not arguments or arguments[0] not in _PARTS:
         raise UsageError(f"say what to train: {', '.join(_PARTS)}")
-    if arguments[0] in ("flow", "warp") and find_spec("torch") is None:
+    if arguments[0] != "paths" and find_spec("torch") is None:
         raise UsageError("training needs torch: pip install 'flowgimbal[train]'")
-    training = import_module(f"flowgimbal.engines.training.{_PARTS[arguments[0]]}")
+    training = import_module(f"flowgimbal.engines.{_PARTS[arguments[0]]}")
     return int(training.main(arguments[1:]) or 0)
