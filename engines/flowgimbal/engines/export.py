@@ -92,14 +92,10 @@ def _forget_origin(file: Path) -> None:
     import onnx
 
     model = onnx.load(str(file))
-    for nodes in (model.graph.node, *(f.node for f in model.functions)):
-        for node in nodes:
-            del node.metadata_props[:]
-            node.ClearField("doc_string")
-    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
-        del value.metadata_props[:]
-    del model.graph.metadata_props[:]
-    del model.metadata_props[:]
+    graph: Any = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
     onnx.save(model, str(file))
 
 
