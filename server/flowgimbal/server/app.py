@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -18,6 +19,7 @@ from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StartupError
 from flowgimbal.server.interceptor import StatusInterceptor
 from flowgimbal.server.metrics import Metrics, MetricsPage
+from flowgimbal.server.pipeline import LEAVE_SECONDS
 from flowgimbal.server.service import StabilizerService
 from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
@@ -112,6 +114,10 @@ class Server:
 
     async def _close(self, grace_seconds: float = 0) -> None:
         await self._grpc.stop(grace_seconds)
+        # A process that ends while a stage is in native code is aborted: let cancelled streams let go of their threads.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._service.idle()
         if self._page:
             self._page.close()
         addresses.forget(self.addresses)
