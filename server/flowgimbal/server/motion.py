@@ -24,8 +24,8 @@ EXPECTED = np.array([1.0, 1.0, 0.05, 0.05, 0.01, 0.01, 0.01, 0.01], np.float64)
 RIDGE = 2.0  # weight of that expectation, in cells with an error of one pixel
 ROUNDS = 6
 LOOSEST = 5.0  # pixels; what turning and zooming may add to the shift at first
-LOST = 10.0  # pixels of expected error above which two frames show different scenes (same scene: below 4)
-ALONE = 0.02  # validity below which no motion explains the picture
+LOST = 16.0  # pixels of expected error that tell a cut: within a scene it stays below 11, across a cut above 28
+ALONE = 0.05  # validity below which no motion explains the picture
 TIGHTEST = 0.25  # pixels; below it every cell agrees
 
 
