@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         export_flow(flow, args.out / "flow.onnx")
     if args.warp:
         warp = WarpNetwork()
-        warp.policy.load_state_dict(torch.load(args.warp, map_location="cpu")["policy"])
+        warp.policy.load_state_dict(torch.load(args.warp, map_location="cpu")["network"])
         export_warp(warp, args.out / "warp.onnx")
     for file in sorted(args.out.glob("*.onnx")):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -16,6 +16,7 @@ from flowgimbal.engines.networks.warp import WarpNetwork, lane_fields, soften  #
 from flowgimbal.engines.shapes import RAW  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
 from flowgimbal.engines.training import flow, losses, paths, scenes, warp  # noqa: E402
+from flowgimbal.engines.training.run import Run  # noqa: E402
 
 
 def run(file: Path, inputs: tuple[torch.Tensor, ...]) -> list[np.ndarray]:
@@ -160,3 +161,28 @@ def test_unrolled_training_lowers_its_loss() -> None:
         optimizer.step()
         seen.append(float(loss.detach()))
     assert seen[-1] < seen[0]
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    def step(run: Run[torch.nn.Linear]) -> None:
+        generator = torch.Generator().manual_seed(run.step)
+        run.learn(run.network(torch.rand(8, 3, generator=generator)).square().mean(), largest=1.0)
+
+    def begin(out: Path) -> Run[torch.nn.Linear]:
+        torch.manual_seed(0)
+        return Run(torch.nn.Linear(3, 1), out, steps=10, rate=0.1, warm_up=2, memory=0.9)
+
+    whole, first = begin(tmp_path / "whole"), begin(tmp_path / "parts")
+    while not whole.done:
+        step(whole)
+    for _ in range(4):
+        step(first)
+    first.save(1.0, {})
+    second = begin(tmp_path / "parts")
+    assert second.step == 4
+    while not second.done:
+        step(second)
+    assert torch.equal(second.network.weight, whole.network.weight)
+    second.save(0.5, {})
+    best = torch.load(tmp_path / "parts" / "best.pt")
+    assert best["step"] == 4

@@ -8,12 +8,9 @@ is without moving the flow. Validation: photos that training never sees, rendere
 from __future__ import annotations
 
 import argparse
-import copy
-import json
 import logging
 import math
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,11 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from flowgimbal.engines.networks.flow import FlowNetwork
+from flowgimbal.engines.training.run import Run
 from flowgimbal.engines.training.scenes import Pair, SceneMaker, load_photos
 
 HELD_OUT = ("brighton_", "opensfm")  # photo groups kept for validation
-
-log = logging.getLogger(__name__)
 
 
 def loss_of(levels: list[tuple[Tensor, Tensor]], flow: Tensor) -> Tensor:
@@ -49,7 +45,9 @@ def forward(network: FlowNetwork, pair: Pair) -> list[tuple[Tensor, Tensor]]:
 
 
 @torch.no_grad()
-def validate(network: FlowNetwork, makers: dict[str, SceneMaker], *, batches: int = 3) -> dict[str, float]:
+def validate(
+    network: FlowNetwork, makers: dict[str, SceneMaker], device: torch.device, *, batches: int = 3
+) -> dict[str, float]:
     """Mean end-point error in pixels of the input, for each kind of scene."""
     network.eval()
     result = {}
@@ -57,16 +55,16 @@ def validate(network: FlowNetwork, makers: dict[str, SceneMaker], *, batches: in
         generator = torch.Generator().manual_seed(7)
         errors = []
         for _ in range(batches):
-            pair = maker.draw(16, generator)
+            pair = maker.draw(16, generator).to(device)
             flow, _ = forward(network, pair)[-1]
             errors.append(torch.linalg.vector_norm(flow - pair.flow, dim=1).mean())
-        result[name] = float(torch.stack(errors).mean())
+        result[name] = round(float(torch.stack(errors).mean()), 4)
     network.train()
     return result
 
 
 def train(args: argparse.Namespace) -> None:
-    """Run or resume the training; the best and the last checkpoint land in ``args.out``."""
+    """Run or resume the training; checkpoints land in ``args.out``."""
     paths = sorted(p for p in args.photos.rglob("*") if p.suffix in {".jpg", ".png"})
     photos = load_photos([p for p in paths if not p.name.startswith(HELD_OUT)])
     held_out = load_photos([p for p in paths if p.name.startswith(HELD_OUT)])
@@ -77,62 +75,17 @@ def train(args: argparse.Namespace) -> None:
     }
     device = torch.device(args.device)
     torch.manual_seed(args.seed)
-    network = FlowNetwork().to(device)
-    average = copy.deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=1e-4, betas=(0.9, 0.99))
-    step, best = 0, math.inf
-    args.out.mkdir(parents=True, exist_ok=True)
-    last = args.out / "last.pt"
-    if last.exists():
-        state = torch.load(last, map_location=device)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, best = state["step"], state["best"]
-        log.info("resumed at step %d", step)
-    began, seen, running = time.monotonic(), 0, 0.0
-    while step < args.steps:
-        generator = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
-        maker = SceneMaker(photos, hardness=min(1.0, 3 * step / args.steps))  # easy scenes first
-        pair = maker.draw(args.batch, generator)
-        pair = Pair(pair.first.to(device), pair.second.to(device), pair.flow.to(device))
-        warm = min(1.0, step / 200)
-        for group in optimizer.param_groups:
-            group["lr"] = args.rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / args.steps)) + 1e-6
+    run = Run(FlowNetwork().to(device), args.out, steps=args.steps, rate=args.rate, warm_up=200, memory=0.998)
+    while not run.done:
+        generator = torch.Generator().manual_seed(args.seed * 1_000_003 + run.step)
+        maker = SceneMaker(photos, hardness=min(1.0, 3 * run.step / args.steps))  # easy scenes first
+        pair = maker.draw(args.batch, generator).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=args.bf16):
-            levels = forward(network, pair)
-        loss = loss_of(levels, pair.flow)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step, seen, running = step + 1, seen + 1, running + float(loss.detach())
-        decay = min(0.998, step / (step + 50))
-        with torch.no_grad():
-            for mine, theirs in zip(average.parameters(), network.parameters(), strict=True):
-                mine.lerp_(theirs, 1 - decay)
-        if step % args.every == 0 or step == args.steps:
-            errors = validate(average, makers)
-            pace = (time.monotonic() - began) / seen
-            log.info("step %d loss %.4f %s, %.2f s a step", step, running / seen, _figures(errors), pace)
-            began, seen, running = time.monotonic(), 0, 0.0
-            score = sum(math.log(x) for x in errors.values())
-            state = {
-                "network": network.state_dict(),
-                "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "step": step,
-                "best": min(best, score),
-            }
-            torch.save(state, last)
-            if score < best:
-                best = score
-                torch.save({"network": average.state_dict(), "step": step, "errors": errors}, args.out / "best.pt")
-    log.info("best score %.4f in %s", best, args.out / "best.pt")
-
-
-def _figures(errors: dict[str, float]) -> str:
-    return json.dumps({k: round(v, 4) for k, v in errors.items()})
+            levels = forward(run.network, pair)
+        run.learn(loss_of(levels, pair.flow), largest=1.0)
+        if run.step % args.every == 0 or run.done:
+            errors = validate(run.average, makers, device)
+            run.save(-sum(math.log(error) for error in errors.values()), errors)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

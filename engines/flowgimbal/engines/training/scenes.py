@@ -31,6 +31,10 @@ class Pair:
     second: Tensor
     flow: Tensor
 
+    def to(self, device: torch.device) -> Pair:
+        """The same pair on ``device``."""
+        return Pair(self.first.to(device), self.second.to(device), self.flow.to(device))
+
 
 def load_photos(paths: Sequence[Path]) -> Tensor:
     """Luma of the photos, each filled into (480, 640): uint8 (N, 480, 640)."""

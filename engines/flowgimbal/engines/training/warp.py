@@ -9,12 +9,10 @@ of clips that training never sees, at look-ahead 0, 5 and 15.
 from __future__ import annotations
 
 import argparse
-import copy
 import functools
 import logging
 import math
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +26,7 @@ from flowgimbal.engines.networks.warp import LanePolicy, lane_fields, soften
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
 from flowgimbal.engines.training.losses import energy, high_pass, path_loss
 from flowgimbal.engines.training.paths import HELD_OUT, PathMaker, load_recordings
-
-log = logging.getLogger(__name__)
+from flowgimbal.engines.training.run import Run
 
 PIXELS = 640.0  # half width of the frame in which losses are counted
 
@@ -152,71 +149,29 @@ def validate(policy: LanePolicy, makers: PathMaker) -> dict[int, list[float]]:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Run or resume the training; the best and the last checkpoint land in ``args.out``."""
+    """Run or resume the training; checkpoints land in ``args.out``."""
     recordings = load_recordings(args.paths)
     held_out = PathMaker([r for r in recordings if r.name in HELD_OUT and r.name.startswith("shaky")])
     maker = PathMaker([r for r in recordings if r.name not in HELD_OUT])
     torch.manual_seed(args.seed)
-    policy = LanePolicy()
-    average = copy.deepcopy(policy).requires_grad_(False)
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=args.rate, weight_decay=1e-4)
-    step, best = 0, -math.inf
-    args.out.mkdir(parents=True, exist_ok=True)
-    last = args.out / "last.pt"
-    if last.exists():
-        state = torch.load(last)
-        policy.load_state_dict(state["policy"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, best = state["step"], state["best"]
-        log.info("resumed at step %d", step)
-    began, seen, running = time.monotonic(), 0, 0.0
-    while step < args.steps:
-        rng = np.random.default_rng([args.seed, step])
-        torch.manual_seed(args.seed * 1_000_003 + step)
+    run = Run(LanePolicy(), args.out, steps=args.steps, rate=args.rate, warm_up=100, memory=0.995)
+    while not run.done:
+        rng = np.random.default_rng([args.seed, run.step])
+        torch.manual_seed(args.seed * 1_000_003 + run.step)
         setting = draw_setting(rng, args.batch)
         frames = int(np.clip(args.seconds * setting.rate, 60, 150))
         steps = torch.from_numpy(maker.draw(rng, args.batch, frames, setting.rate))
         scale = lane_scale(setting.crop, setting.aspect)
         noise = torch.exp(torch.empty(args.batch, 1, 1).uniform_(math.log(3e-5), math.log(1e-3)))
         measured = torch.cumsum(steps + noise * torch.randn_like(steps), 1)
-        offsets = unroll(policy, measured / scale, setting)
+        offsets = unroll(run.network, measured / scale, setting)
         shown = torch.einsum("btl,lpc->btpc", torch.cumsum(steps, 1) + offsets * scale, seen_points(setting.aspect))
-        loss = path_loss(shown, offsets, setting.rate, setting.strength).mean()
-        for group in optimizer.param_groups:
-            group["lr"] = args.rate * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * step / args.steps)) + 1e-6
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 0.5)
-        if torch.isfinite(norm):
-            optimizer.step()
-        step, seen, running = step + 1, seen + 1, running + float(loss.detach())
-        decay = min(0.995, step / (step + 20))
-        with torch.no_grad():
-            for mine, theirs in zip(average.parameters(), policy.parameters(), strict=True):
-                mine.lerp_(theirs, 1 - decay)
-        if step % args.every == 0 or step == args.steps:
-            gains = validate(average, held_out)
+        run.learn(path_loss(shown, offsets, setting.rate, setting.strength).mean(), largest=0.5)
+        if run.step % args.every == 0 or run.done:
+            gains = validate(run.average, held_out)
             means = {k: round(float(np.mean(v)), 2) for k, v in gains.items()}
             worst = {k: round(float(np.min(v)), 2) for k, v in gains.items()}
-            pace = (time.monotonic() - began) / seen
-            log.info("step %d loss %.4f gain %s worst %s, %.2f s a step", step, running / seen, means, worst, pace)
-            began, seen, running = time.monotonic(), 0, 0.0
-            score = sum(means.values()) / len(means)
-            torch.save(
-                {
-                    "policy": policy.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step,
-                    "best": max(best, score),
-                },
-                last,
-            )
-            if score > best:
-                best = score
-                torch.save({"policy": average.state_dict(), "step": step, "gains": gains}, args.out / "best.pt")
-    log.info("best mean gain %.2f dB in %s", best, args.out / "best.pt")
+            run.save(sum(means.values()) / len(means), {"mean gain": means, "worst gain": worst})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
