@@ -1,4 +1,4 @@
-"""Trained torch networks to ONNX files, and back: ``flowgimbal train export --flow CKPT --warp CKPT --out DIR``."""
+"""Trained torch networks to ONNX files: ``flowgimbal train export --flow CKPT --warp CKPT --out DIR``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from flowgimbal.engines.networks.flow import FlowNetwork
 from flowgimbal.engines.networks.warp import WarpNetwork
 from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, KEYS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
+from flowgimbal.engines.training.run import load
 
 OPSET = 18  # read by ONNX Runtime, TensorRT 10 and 11 alike
 
@@ -51,15 +52,6 @@ def export_warp(network: WarpNetwork, file: Path) -> None:
     """Write the warp network with dynamic batch."""
     batch = torch.export.Dim("batch", min=1, max=64)
     _export(network, warp_inputs(2), ["window", "cover", "conditions"], ["offsets"], ({0: batch},) * 3, file)
-
-
-def load_initializers(file: Path) -> Mapping[str, Tensor]:
-    """The trained tensors of an exported file by their torch names, to train on from there."""
-    import onnx
-    from onnx import numpy_helper
-
-    graph = onnx.load(str(file)).graph
-    return {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
 
 
 def _export(
@@ -109,11 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     if args.flow:
         flow = FlowNetwork()
-        flow.load_state_dict(torch.load(args.flow, map_location="cpu")["network"])
+        load(flow, args.flow)
         export_flow(flow, args.out / "flow.onnx")
     if args.warp:
         warp = WarpNetwork()
-        warp.policy.load_state_dict(torch.load(args.warp, map_location="cpu")["network"])
+        load(warp.policy, args.warp)
         export_warp(warp, args.out / "warp.onnx")
     for file in sorted(args.out.glob("*.onnx")):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -16,7 +16,7 @@ from flowgimbal.engines.networks.warp import WarpNetwork, lane_fields, soften  #
 from flowgimbal.engines.shapes import RAW  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
 from flowgimbal.engines.training import flow, losses, paths, scenes, warp  # noqa: E402
-from flowgimbal.engines.training.run import Run  # noqa: E402
+from flowgimbal.engines.training.run import Run, load  # noqa: E402
 
 
 def run(file: Path, inputs: tuple[torch.Tensor, ...]) -> list[np.ndarray]:
@@ -53,12 +53,27 @@ def test_warp_export_agrees_with_torch(tmp_path: Path) -> None:
     assert np.abs(run(tmp_path / "warp.onnx", inputs)[0] - expected).max() < 1e-4
 
 
-def test_committed_weights_load_back_into_torch() -> None:
-    weights = Path(export.__file__).parent / "weights"
-    known = export.load_initializers(weights / "flow.onnx")
-    network = FlowNetwork()
-    trained = {k: v for k, v in network.state_dict().items() if k in known}
-    assert len(trained) > 0.9 * len(network.state_dict())
+CHECKPOINTS = Path(__file__).parents[3] / "engines" / "checkpoints"
+WEIGHTS = Path(export.__file__).parent / "weights"
+
+
+def test_the_shipped_flow_network_is_the_checkpoint() -> None:
+    network = FlowNetwork().eval()
+    load(network, CHECKPOINTS / "flow.pt")
+    inputs = tuple(torch.rand_like(x) for x in export.flow_inputs(1, 176, 320))
+    with torch.no_grad():
+        expected = network(*inputs)
+    for mine, theirs in zip(run(WEIGHTS / "flow.onnx", inputs), expected, strict=True):
+        assert np.abs(mine - theirs.numpy()).max() < 1e-2
+
+
+def test_the_shipped_warp_network_is_the_checkpoint() -> None:
+    network = WarpNetwork().eval()
+    load(network.policy, CHECKPOINTS / "warp.pt")
+    inputs = tuple(torch.rand_like(x) for x in export.warp_inputs(2))
+    with torch.no_grad():
+        expected = network(*inputs).numpy()
+    assert np.abs(run(WEIGHTS / "warp.onnx", inputs)[0] - expected).max() < 1e-4
 
 
 def test_correlate_finds_the_shift() -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from flowgimbal.engines.networks.flow import FlowNetwork
-from flowgimbal.engines.training.run import Run
+from flowgimbal.engines.training.run import Run, load
 from flowgimbal.engines.training.scenes import Pair, SceneMaker, load_photos
 
 HELD_OUT = ("brighton_", "opensfm")  # photo groups kept for validation
@@ -75,7 +75,10 @@ def train(args: argparse.Namespace) -> None:
     }
     device = torch.device(args.device)
     torch.manual_seed(args.seed)
-    run = Run(FlowNetwork().to(device), args.out, steps=args.steps, rate=args.rate, warm_up=200, memory=0.998)
+    network = FlowNetwork()
+    if args.start:
+        load(network, args.start)
+    run = Run(network.to(device), args.out, steps=args.steps, rate=args.rate, warm_up=200, memory=0.998)
     while not run.done:
         generator = torch.Generator().manual_seed(args.seed * 1_000_003 + run.step)
         maker = SceneMaker(photos, hardness=min(1.0, 3 * run.step / args.steps))  # easy scenes first
@@ -96,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=8e-4, help="peak learning rate")
+    parser.add_argument("--start", type=Path, help="best.pt to begin from")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=250, help="steps between validations and checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -91,3 +91,8 @@ class Run(Generic[Network]):
 
     def _clear(self) -> None:
         self._began, self._seen, self._loss = time.monotonic(), 0, 0.0
+
+
+def load(network: nn.Module, checkpoint: Path) -> None:
+    """Fill ``network`` with the weights of a ``best.pt``."""
+    network.load_state_dict(torch.load(checkpoint, map_location="cpu")["network"])

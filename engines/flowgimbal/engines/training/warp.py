@@ -26,7 +26,7 @@ from flowgimbal.engines.networks.warp import LanePolicy, lane_fields, soften
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
 from flowgimbal.engines.training.losses import energy, high_pass, path_loss
 from flowgimbal.engines.training.paths import HELD_OUT, PathMaker, load_recordings
-from flowgimbal.engines.training.run import Run
+from flowgimbal.engines.training.run import Run, load
 
 PIXELS = 640.0  # half width of the frame in which losses are counted
 
@@ -154,7 +154,10 @@ def train(args: argparse.Namespace) -> None:
     held_out = PathMaker([r for r in recordings if r.name in HELD_OUT and r.name.startswith("shaky")])
     maker = PathMaker([r for r in recordings if r.name not in HELD_OUT])
     torch.manual_seed(args.seed)
-    run = Run(LanePolicy(), args.out, steps=args.steps, rate=args.rate, warm_up=100, memory=0.995)
+    network = LanePolicy()
+    if args.start:
+        load(network, args.start)
+    run = Run(network, args.out, steps=args.steps, rate=args.rate, warm_up=100, memory=0.995)
     while not run.done:
         rng = np.random.default_rng([args.seed, run.step])
         torch.manual_seed(args.seed * 1_000_003 + run.step)
@@ -183,6 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of the paths")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--start", type=Path, help="best.pt to begin from")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=100, help="steps between validations and checkpoints")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
