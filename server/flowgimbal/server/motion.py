@@ -7,7 +7,6 @@ own sureness times how well a cell agrees with the fit), found by iteratively re
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import cv2
@@ -52,11 +51,8 @@ class GlobalMotion:
         return self.error < LOST and self.validity > ALONE
 
 
-def fit(field: FlowField, aspect: float) -> GlobalMotion:
-    """The global motion that most of the sure cells agree on; ``aspect`` is height / width of the picture.
-
-    The flow's input is the picture at another aspect (its sides are multiples of 16); the motion is the picture's.
-    """
+def fit(field: FlowField) -> GlobalMotion:
+    """The global motion that most of the sure cells agree on."""
     height, width = field.scale.shape
     small = (max(1, width // 2), max(1, height // 2))
     half_width = width * STRIDE / 2
@@ -64,8 +60,7 @@ def fit(field: FlowField, aspect: float) -> GlobalMotion:
     weighted = cv2.resize((field.flow * fine).transpose(1, 2, 0), small, interpolation=cv2.INTER_AREA)
     sure = np.asarray(cv2.resize(fine, small, interpolation=cv2.INTER_AREA))
     flow = weighted / sure[..., None]  # sureness-weighted mean of 2x2 cells
-    flow[..., 1] *= aspect * width / height
-    design = _design(small, aspect)
+    design = _design(small, height / width)
 
     target = flow.reshape(-1).astype(np.float64)
     prior = sure.reshape(-1).astype(np.float64)
@@ -93,14 +88,21 @@ def fit(field: FlowField, aspect: float) -> GlobalMotion:
     )
 
 
-@functools.lru_cache(maxsize=64)
+_designs: dict[tuple[tuple[int, int], float], NDArray[np.float64]] = {}
+
+
 def _design(size: tuple[int, int], aspect: float) -> NDArray[np.float64]:
-    """The eight fields at the cells' centres, (cells x 2, 8)."""
-    columns, rows = size
-    x = (np.arange(columns) + 0.5) / columns * 2 - 1
-    y = ((np.arange(rows) + 0.5) / rows * 2 - 1) * aspect
-    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
-    return basis(points).astype(np.float64).reshape(-1, LANES)
+    """The eight fields at the cells' centres, (cells x 2, 8); kept for the few sizes in use."""
+    key = (size, aspect)
+    if key not in _designs:
+        if len(_designs) > 64:
+            _designs.clear()
+        columns, rows = size
+        x = (np.arange(columns) + 0.5) / columns * 2 - 1
+        y = ((np.arange(rows) + 0.5) / rows * 2 - 1) * aspect
+        points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
+        _designs[key] = basis(points).astype(np.float64).reshape(-1, LANES)
+    return _designs[key]
 
 
 def _weighted_median(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:

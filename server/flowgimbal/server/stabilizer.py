@@ -61,7 +61,7 @@ class Stabilizer:
         field, self._memory = self._engine.flow(shrink(luma, self._flow_size), self._memory)
         if field is None or gap:
             return _still(seconds, restart=True)
-        motion = fit(field, self._aspect)
+        motion = fit(field)
         if not motion.connected:
             return _still(seconds, restart=True)
         return Step(seconds, motion.coefficients, spread_rest(motion, 1.0 - self._settings.max_crop_ratio))
