@@ -7,6 +7,7 @@ own sureness times how well a cell agrees with the fit), found by iteratively re
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -88,21 +89,14 @@ def fit(field: FlowField) -> GlobalMotion:
     )
 
 
-_designs: dict[tuple[tuple[int, int], float], NDArray[np.float64]] = {}
-
-
+@functools.lru_cache(maxsize=64)
 def _design(size: tuple[int, int], aspect: float) -> NDArray[np.float64]:
-    """The eight fields at the cells' centres, (cells x 2, 8); kept for the few sizes in use."""
-    key = (size, aspect)
-    if key not in _designs:
-        if len(_designs) > 64:
-            _designs.clear()
-        columns, rows = size
-        x = (np.arange(columns) + 0.5) / columns * 2 - 1
-        y = ((np.arange(rows) + 0.5) / rows * 2 - 1) * aspect
-        points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
-        _designs[key] = basis(points).astype(np.float64).reshape(-1, LANES)
-    return _designs[key]
+    """The eight fields at the cells' centres, (cells x 2, 8)."""
+    columns, rows = size
+    x = (np.arange(columns) + 0.5) / columns * 2 - 1
+    y = ((np.arange(rows) + 0.5) / rows * 2 - 1) * aspect
+    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
+    return basis(points).astype(np.float64).reshape(-1, LANES)
 
 
 def _weighted_median(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
