@@ -51,7 +51,7 @@ def run(config: Config) -> int:
         say(json.dumps(asdict(report), indent=1))
         return 0
     for name, value in asdict(report).items():
-        say(f"{name:11} {_shown(value)}")
+        say(f"{name:15} {_shown(value)}")
     return 0
 
 

@@ -3,6 +3,6 @@
 Frames are looked at as gray pictures 640 px wide; lengths are given in pixels of a picture 1280 px wide.
 """
 
-from flowgimbal.client.steadiness.report import Report, compare
+from flowgimbal.client.steadiness.report import Comparison, Original, Report, compare
 
-__all__ = ["Report", "compare"]
+__all__ = ["Comparison", "Original", "Report", "compare"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from flowgimbal.client.steadiness.gray import Gray
 from flowgimbal.client.steadiness.motion import Matrix, project
@@ -14,23 +16,51 @@ _MATCHES = 16
 _INLIERS = 14
 
 
+@dataclass(frozen=True)
+class Features:
+    """SIFT features of a picture: where, float32 (N, 2), and what they look like, float32 (N, 128)."""
+
+    points: NDArray[np.float32]
+    marks: NDArray[np.float32]
+
+
+def features(picture: Gray) -> Features:
+    """The 1500 strongest, fewer where there are not as many."""
+    sift = cv2.SIFT_create(1500)  # type: ignore[attr-defined]
+    points, marks = sift.detectAndCompute(picture, None)
+    if marks is None:
+        return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
+    return Features(np.array([point.pt for point in points], np.float32), marks)
+
+
 def alignment(raw: Gray, steady: Gray) -> Matrix | None:
     """The homography raw -> steady, by matching SIFT features; None where too few agree."""
-    sift = cv2.SIFT_create(1500)  # type: ignore[attr-defined]
-    raw_points, raw_marks = sift.detectAndCompute(raw, None)
-    points, marks = sift.detectAndCompute(steady, None)
-    if raw_marks is None or marks is None or min(len(raw_marks), len(marks)) < _MATCHES:
+    return match(features(raw), features(steady))
+
+
+def match(raw: Features, steady: Features) -> Matrix | None:
+    """As ``alignment``, of pictures whose features are known."""
+    if min(len(raw.points), len(steady.points)) < _MATCHES:
         return None
-    pairs = [pair for pair in cv2.BFMatcher().knnMatch(raw_marks, marks, 2) if len(pair) == 2]
+    pairs = [pair for pair in cv2.BFMatcher().knnMatch(raw.marks, steady.marks, 2) if len(pair) == 2]
     good = [best for best, second in pairs if best.distance < 0.7 * second.distance]
     if len(good) < _MATCHES:
         return None
-    p = np.array([raw_points[match.queryIdx].pt for match in good], np.float32)
-    q = np.array([points[match.trainIdx].pt for match in good], np.float32)
+    p = raw.points[[pair.queryIdx for pair in good]]
+    q = steady.points[[pair.trainIdx for pair in good]]
     matrix, mask = cv2.findHomography(p, q, cv2.RANSAC, 3.0)
     if matrix is None or mask.sum() < _INLIERS:
         return None
     return cast(Matrix, matrix / matrix[2, 2])
+
+
+def moved(matrix: Matrix, width: int, height: int) -> Matrix:
+    """By how much the picture's centre shows other content than before: float64 (2,), px of the raw picture.
+
+    Positive where the content was moved right or down. Zooming and turning about the centre move nothing.
+    """
+    centre = np.array([[width / 2, height / 2]])
+    return cast(Matrix, (centre - project(np.linalg.inv(matrix).astype(np.float64), centre))[0])
 
 
 def field_of_view(matrix: Matrix, width: int, height: int) -> float:

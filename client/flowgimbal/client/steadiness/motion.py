@@ -39,16 +39,18 @@ class Camera:
         last, self._last = self._last, picture
         if last is None:
             return
-        height, width = picture.shape
-        x, y = np.meshgrid(np.linspace(0.15, 0.85, 3) * width, np.linspace(0.15, 0.85, 3) * height)
-        points = np.stack([x.ravel(), y.ravel()], 1)
+        points = nine_points(*picture.shape)
         matrix, residual = between(last, picture)
         step = project(matrix, points) - points
-        if not np.isfinite(step).all() or np.abs(step).max() > 0.5 * width:  # a cut, or a fit gone astray
+        if not np.isfinite(step).all() or np.abs(step).max() > 0.5 * picture.shape[1]:  # a cut, or a fit gone astray
             matrix, step = np.eye(3), np.zeros_like(points)
         self._path.append(self._path[-1] + step)
         self._steps.append(matrix)
         self._residuals.append(residual)
+
+    def until(self, count: int) -> Camera:
+        """What was measured of the first ``count`` pictures."""
+        return Camera(None, self._path[:count], self._steps[: count - 1], self._residuals[: count - 1])
 
     @property
     def path(self) -> Matrix:
@@ -65,6 +67,12 @@ class Camera:
         """RMS of the motion that no homography explains, px of a 1280 px wide picture; nan if none is known."""
         known = np.array([value for value in self._residuals if np.isfinite(value)])
         return float(np.sqrt((known**2).mean())) * UNIT if len(known) else float("nan")
+
+
+def nine_points(height: int, width: int) -> Matrix:
+    """The points at which a path is taken, in a picture of that size: float64 (9, 2), the middle one the fifth."""
+    x, y = np.meshgrid(np.linspace(0.15, 0.85, 3) * width, np.linspace(0.15, 0.85, 3) * height)
+    return np.stack([x.ravel(), y.ravel()], 1)
 
 
 def between(before: Gray, after: Gray) -> tuple[Matrix, float]:
