@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PROTO_VENV ?= .venv-proto
+PEERS_VENV ?= .venv-peers
+CLIPS ?= ../shared/data/shaky
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -26,7 +28,7 @@ define generate
 		-Iproto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/$(PROTO)
 endef
 
-.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types wheel-check proto proto-check clean
+.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types wheel-check quality proto proto-check clean
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +58,10 @@ lint-types: $(VENV)/.dev
 wheel-check: $(VENV)/.dev  ## Build sdist and wheel, install the wheel in a bare environment, look at both
 	@$(BIN)/python .ci/check_wheel.py
 
+# A peer that cannot be installed is left out of the tables, which say so.
+quality: $(VENV)/.base $(PEERS_VENV)/.peers  ## Measure us and our peers on the clips of a folder (CLIPS=DIR), write docs/quality.md
+	@PYTHONPATH=tests/tools $(BIN)/python -m quality --clips "$(CLIPS)" --peers-python $(PEERS_VENV)/bin/python
+
 proto: $(PROTO_VENV)/.tools  ## Generate the stubs again
 	$(call generate,proto)
 
@@ -68,7 +74,7 @@ proto-check: $(PROTO_VENV)/.tools  ## buf lint, and the committed stubs are thos
 	done
 
 clean:  ## Remove environments, builds and caches (out/ and runs/ stay)
-	rm -rf $(VENV) $(PROTO_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PROTO_VENV) $(PEERS_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find client engines proto server tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -83,6 +89,13 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing flowgimbal and its tools, torch included, into $(VENV): a few minutes the first time."
 	@$(BIN)/python $(PIP_INSTALL) -e '.[dev,train]'
 	@touch $(VENV)/.base $@
+
+$(PEERS_VENV)/bin/python:
+	$(call new_venv,$(PEERS_VENV))
+
+$(PEERS_VENV)/.peers: pyproject.toml | $(PEERS_VENV)/bin/python
+	@echo "Installing the stabilizers that we are measured beside into $(PEERS_VENV)."
+	@if $(PEERS_VENV)/bin/python $(PIP_INSTALL) -e '.[peers]'; then touch $@; fi
 
 $(PROTO_VENV)/bin/python:
 	$(call new_venv,$(PROTO_VENV))
