@@ -11,7 +11,8 @@ from typing import Any
 @dataclass(frozen=True)
 class Figures:
     """``report``: the fields of ``flowgimbal.client.steadiness.Report``. Paths: of the content at the picture's centre
-    along x, in px of a 1280 px wide picture, a value a frame. ``added``: motion added to a picture that stands [px].
+    along x, in px of a 1280 px wide picture, a value a frame. ``added``: motion added to a picture that stands [px],
+    ``trembling``: its part above 1 Hz; ``standing``: the motion of the raw one.
 
     ``failed`` says why there is nothing else.
     """
@@ -23,6 +24,7 @@ class Figures:
     followed: list[float] = field(default_factory=list)
     shown: list[float] = field(default_factory=list)
     added: float | None = None
+    trembling: float | None = None
     standing: float | None = None
 
     def get(self, name: str) -> float | None:

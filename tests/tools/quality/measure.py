@@ -10,7 +10,7 @@ import flowgimbal.client.steadiness
 from flowgimbal.client.sources import VideoSource
 from flowgimbal.client.steadiness import Comparison, Original
 from flowgimbal.client.steadiness.gray import UNIT, Gray, gray_frames
-from flowgimbal.client.steadiness.still import added_motion, standing_path
+from flowgimbal.client.steadiness.still import added_motion, added_shake, standing_path
 from quality.clips import Clip
 from quality.errors import ColumnError
 from quality.figures import Figures
@@ -60,6 +60,7 @@ class Measure:
             rate=self._rate,
             sent=len(self._frames),
             added=added_motion(raw, steady[: len(raw)]),
+            trembling=added_shake(raw, steady[: len(raw)], self._rate),
             standing=added_motion(raw * 0, raw),
         )
 

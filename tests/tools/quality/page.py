@@ -88,7 +88,8 @@ class Page:
     def _stillness(self) -> str:
         said = (
             "Motion added to a camera that stands, RMS in px of a 1280 px wide picture: a photo under nothing but "
-            f"noise (standard deviation {NOISE:g} of 255, another one each frame), and fixed cameras."
+            f"noise (standard deviation {NOISE:g} of 255, another one each frame), and fixed cameras. All of it / what "
+            "is above 1 Hz: the rest drifts."
         )
         return "\n\n".join(["## Steady input", said, tables.stillness(self.columns, self.stillness)])
 

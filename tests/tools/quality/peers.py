@@ -1,7 +1,8 @@
 """The columns beside ours: stabilizers that users have, run as users run them, with their defaults.
 
-Their packages (extra ``peers``) live in an environment of their own. FFmpeg is the one that comes with them, or the
-system's. What they write is coded so finely that coding cannot be measured.
+Their packages (extra ``peers``) live in an environment of their own. FFmpeg is the one that comes with them; where the
+system has one too, that one's vidstab gets a column as well: its library has become a good deal better, and many still
+run the old one. What they write is coded so finely that coding cannot be measured.
 """
 
 from __future__ import annotations
@@ -29,26 +30,25 @@ class Filter:
     delay: str
     acting: str
     looking: str = ""
-    python: Path = Path("python3")
+    ffmpeg: str = ""
     ours: bool = False
     suffix: str = ".mkv"
     skipped: int = 0
 
     @property
     def key(self) -> str:
-        return digest(text.encode() for text in (self.acting, self.looking, *_FINE, ffmpeg_version(self.python)))
+        return digest(text.encode() for text in (self.acting, self.looking, *_FINE, ffmpeg_version(self.ffmpeg)))
 
     def missing(self) -> str:
-        ffmpeg = find_ffmpeg(self.python)
-        if not ffmpeg:
+        if not self.ffmpeg:
             return "no ffmpeg: neither the extra `peers` nor the system has one"
-        filters = run([ffmpeg, "-hide_banner", "-filters"])
+        filters = run([self.ffmpeg, "-hide_banner", "-filters"])
         wanted = [text.partition("=")[0] for text in (self.looking, self.acting) if text]
         lacking = [name for name in wanted if f" {name} " not in filters]
         return f"this ffmpeg was built without {', '.join(lacking)}" if lacking else ""
 
     def steady(self, source: Path, target: Path) -> None:
-        start: list[str | Path] = [find_ffmpeg(self.python), "-v", "error", "-y", "-i", source.resolve()]
+        start: list[str | Path] = [self.ffmpeg, "-v", "error", "-y", "-i", source.resolve()]
         with tempfile.TemporaryDirectory(prefix="quality-") as folder:
             if self.looking:
                 run([*start, "-vf", self.looking, *_ALL_FRAMES, "-f", "null", "-"], Path(folder))
@@ -82,9 +82,16 @@ class Package:
 
 def peers(python: Path) -> tuple[Filter | Package, ...]:
     """All of them; ``python`` is the interpreter of the environment that they are installed in."""
+    bundled, system = bundled_ffmpeg(python), shutil.which("ffmpeg") or ""
+    filters = [
+        Filter("ffmpeg deshake", "0 frames", "deshake", ffmpeg=bundled or system),
+        Filter("ffmpeg vidstab", "whole clip", "vidstabtransform", "vidstabdetect", bundled or system),
+    ]
+    if bundled and system:
+        name = "ffmpeg vidstab (system)"
+        filters.append(Filter(name, "whole clip", "vidstabtransform", "vidstabdetect", system))
     return (
-        Filter("ffmpeg deshake", "0 frames", "deshake", python=python),
-        Filter("ffmpeg vidstab", "whole clip", "vidstabtransform", "vidstabdetect", python=python),
+        *filters,
         Package("vidgear", "25 frames", "vidgear", "run_vidgear.py", python, skipped=1),
         Package("vidstab (PyPI)", "30 frames", "vidstab", "run_vidstab.py", python),
     )
@@ -92,7 +99,10 @@ def peers(python: Path) -> tuple[Filter | Package, ...]:
 
 def described(python: Path) -> list[str]:
     """Names and versions of what is there, for the page."""
-    found = [f"ffmpeg {ffmpeg_version(python)}"] if find_ffmpeg(python) else []
+    bundled, system = bundled_ffmpeg(python), shutil.which("ffmpeg") or ""
+    found = [f"ffmpeg {ffmpeg_version(bundled)}"] if bundled else []
+    if system:
+        found.append(f"the system's ffmpeg {ffmpeg_version(system)}")
     for name in ("vidgear", "vidstab", "opencv-python-headless"):
         version = package_version(python, name)
         if version:
@@ -110,16 +120,15 @@ def package_version(python: Path, name: str) -> str:
 
 
 @cache
-def find_ffmpeg(python: Path) -> str:
-    """The program's path; empty if there is none."""
+def bundled_ffmpeg(python: Path) -> str:
+    """The program that came with the extra; empty if there is none."""
     try:
         return run([python, "-c", "import imageio_ffmpeg as i; print(i.get_ffmpeg_exe())"]).strip()
     except ColumnError:
-        return shutil.which("ffmpeg") or ""
+        return ""
 
 
 @cache
-def ffmpeg_version(python: Path) -> str:
+def ffmpeg_version(ffmpeg: str) -> str:
     """As the program says it; empty if there is none."""
-    ffmpeg = find_ffmpeg(python)
     return run([ffmpeg, "-version"]).split()[2] if ffmpeg else ""

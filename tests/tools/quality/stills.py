@@ -16,6 +16,7 @@ Picture = NDArray[np.uint8]
 
 FRAMES = 6
 _WIDTH = 480
+_LABEL = 28
 _MOST_BYTES = 140_000
 
 
@@ -41,8 +42,8 @@ def strip(panels: Sequence[tuple[str, Picture]]) -> bytes:
     for name, picture in panels:
         height = round(picture.shape[0] * _WIDTH / picture.shape[1])
         panel: Any = cv2.resize(picture, (_WIDTH, height), interpolation=cv2.INTER_AREA)
-        for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-            cv2.putText(panel, name, (12, 26), cv2.FONT_HERSHEY_SIMPLEX, 0.7, colour, thickness, cv2.LINE_AA)
+        panel[:_LABEL] = panel[:_LABEL] // 3
+        cv2.putText(panel, name, (10, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
         shown.append(panel)
     picture = np.hstack(shown)
     data = b""

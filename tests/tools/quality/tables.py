@@ -87,7 +87,9 @@ def stillness(columns: Sequence[Column], results: Results) -> str:
     there = [column for column in columns if not column.missing()]
 
     def added(figures: Figures | None) -> str:
-        return UNKNOWN if figures is None else _number(figures.added, 3)
+        if figures is None:
+            return UNKNOWN
+        return f"{_number(figures.added, 3)} / {_number(figures.trembling, 3)}"
 
     rows = []
     for clip, row in results.items():

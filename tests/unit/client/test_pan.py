@@ -11,7 +11,7 @@ import pytest
 from flowgimbal.client.steadiness import Comparison, Original, fidelity
 from flowgimbal.client.steadiness.motion import nine_points
 from flowgimbal.client.steadiness.pan import pan, slow
-from flowgimbal.client.steadiness.still import added_motion, standing_path
+from flowgimbal.client.steadiness.still import added_motion, added_shake, standing_path
 
 RATE = 30.0
 
@@ -98,6 +98,9 @@ def test_added_motion_is_what_the_raw_one_has_not():
     swing = np.stack([np.sin(phase), np.zeros(120)], 1)[:, None] * np.ones((120, 9, 1))
     assert added_motion(swing, swing + 7) == pytest.approx(0)
     assert added_motion(np.zeros_like(swing), swing) == pytest.approx(2 * math.sqrt(0.5))
+    drift = np.linspace(0, 6, 120)[:, None, None] * np.ones((120, 9, 2))
+    assert added_motion(swing, swing + drift) > 3
+    assert added_shake(swing, swing + drift, RATE) == pytest.approx(0, abs=1e-4)
 
 
 def texture(seed: int = 1) -> np.ndarray:

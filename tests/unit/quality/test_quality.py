@@ -204,8 +204,8 @@ def test_a_failure_is_told():
 
 
 def test_stillness_is_told():
-    row = {"good": Figures(added=0.0412, standing=0.02)}
-    assert "| door | 0.020 | 0.041 |" in tables.stillness([Copier(name="good")], {"door": row})
+    row = {"good": Figures(added=0.0412, trembling=0.0031, standing=0.02)}
+    assert "| door | 0.020 | 0.041 / 0.003 |" in tables.stillness([Copier(name="good")], {"door": row})
 
 
 def test_the_page_holds_every_table():

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from flowgimbal.client.steadiness.bands import Path
+from flowgimbal.client.steadiness.bands import Path, shake
 from flowgimbal.client.steadiness.gray import UNIT, Gray
 from flowgimbal.client.steadiness.motion import between, nine_points, project
 
@@ -40,3 +40,8 @@ def added_motion(raw: Path, steady: Path) -> float:
     added = steady - raw
     added = added - added.mean(0)
     return float(np.sqrt((added**2).sum(-1).mean())) * UNIT
+
+
+def added_shake(raw: Path, steady: Path, rate: float) -> float:
+    """The part of ``added_motion`` above one hertz: what trembles, without what drifts; ``rate`` is in frames/s."""
+    return shake(steady - raw, rate)
