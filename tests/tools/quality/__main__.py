@@ -23,6 +23,7 @@ from quality.page import Page
 from quality.peers import described, peers
 from quality.pictures import draw_paths, draw_stills
 from quality.store import Store
+from quality.untouched import Untouched
 from quality.variants import OURS, ROOT
 
 LIMIT = 150
@@ -111,7 +112,7 @@ def main() -> int:
 def make(folder: Path, steady: Path, photos: Path, work: Path, page: Path, peers_python: Path) -> None:
     """Everything, in order. What was done before is taken from ``work``."""
     found = clips.find(folder)
-    columns: tuple[Column, ...] = (*OURS, *peers(peers_python))
+    columns: tuple[Column, ...] = (Untouched(), *OURS, *peers(peers_python))
     run = Run(work, columns)
     for column in columns:
         if column.missing():

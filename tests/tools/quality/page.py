@@ -29,7 +29,8 @@ _LEGEND = """\
 *Gain*: how much of the shake above 1 Hz is gone, 20 log10(before / after). *fov*: side of the picture that stays
 visible. *Wobble*: motion that no homography explains, after over before. *dist5*: ratio of the two stretches of the
 picture, fifth percentile of the frames of a clip, least over the clips (1: shapes are kept). *Black*: share of the
-picture that is black border. A *delay* is how many frames come before the first one returns."""
+picture that is black and touches its border; a dark clip has some of its own. A *delay* is how many frames come before
+the first one returns."""
 
 
 @dataclass(frozen=True)

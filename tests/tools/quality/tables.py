@@ -7,6 +7,7 @@ from statistics import fmean
 
 from quality.column import Column
 from quality.figures import Figures
+from quality.untouched import Untouched
 
 Results = Mapping[str, Mapping[str, Figures]]
 """By clip, then by the column's name."""
@@ -52,8 +53,8 @@ def summary(columns: Sequence[Column], results: Results) -> str:
 
 
 def by_clip(columns: Sequence[Column], results: Results, name: str, digits: int) -> str:
-    """A row a clip, a column a column: one figure."""
-    there = [column for column in columns if not column.missing()]
+    """A row a clip, a column a column: one figure, of all but the input."""
+    there = [column for column in columns if not column.missing() and not isinstance(column, Untouched)]
     shake = {
         clip: next((f.get("shake_in") for f in row.values() if not f.failed), None) for clip, row in results.items()
     }
@@ -84,7 +85,7 @@ def pans(columns: Sequence[Column], results: Mapping[str, Figures]) -> str:
 
 def stillness(columns: Sequence[Column], results: Results) -> str:
     """What is added to pictures that stand: a row a clip."""
-    there = [column for column in columns if not column.missing()]
+    there = [column for column in columns if not column.missing() and not isinstance(column, Untouched)]
 
     def added(figures: Figures | None) -> str:
         if figures is None:

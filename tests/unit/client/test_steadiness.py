@@ -92,6 +92,13 @@ def test_field_of_view_and_distortion_of_a_known_warp():
     assert fidelity.alignment(np.zeros((360, 640), np.uint8), picture) is None
 
 
+def test_an_untouched_picture_is_seen_whole():
+    random = np.random.default_rng(0)
+    for size in (0.0, 1e-7, 1e-5):
+        views = [fidelity.field_of_view(np.eye(3) + random.normal(0, size, (3, 3)), 640, 360) for _ in range(100)]
+        assert min(views) > 0.99
+
+
 def test_black_counts_what_touches_the_border():
     picture = np.full((100, 200), 90, np.uint8)
     picture[40:60, 90:110] = 0

@@ -66,7 +66,8 @@ def moved(matrix: Matrix, width: int, height: int) -> Matrix:
 def field_of_view(matrix: Matrix, width: int, height: int) -> float:
     """Side length of what the steady picture shows of the raw one, relative to it: sqrt of the shared area."""
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-    seen = project(np.linalg.inv(matrix).astype(np.float64), corners).astype(np.float32)
+    # Rounded: of two shapes a millionth of a pixel apart OpenCV finds no intersection, or half of it.
+    seen = project(np.linalg.inv(matrix).astype(np.float64), corners).round(3).astype(np.float32)
     area, _ = cv2.intersectConvexConvex(seen, corners.astype(np.float32))
     return float(np.sqrt(max(0.0, area / (width * height))))
 
