@@ -94,9 +94,17 @@ def test_field_of_view_and_distortion_of_a_known_warp():
 
 def test_an_untouched_picture_is_seen_whole():
     random = np.random.default_rng(0)
-    for size in (0.0, 1e-7, 1e-5):
-        views = [fidelity.field_of_view(np.eye(3) + random.normal(0, size, (3, 3)), 640, 360) for _ in range(100)]
-        assert min(views) > 0.99
+    pixels = np.array([[1e-3, 1e-3, 1], [1e-3, 1e-3, 1], [1e-6, 1e-6, 0]])
+    for size in (0.0, 1e-7, 1e-5, 1e-3):
+        nearly = (np.eye(3) + random.normal(0, size, (3, 3)) * pixels for _ in range(300))
+        assert min(fidelity.field_of_view(matrix, 640, 360) for matrix in nearly) > 0.99
+
+
+def test_a_picture_of_something_else_shows_nothing():
+    away = np.array([[1, 0, 700], [0, 1, 0], [0, 0, 1.0]])
+    assert fidelity.field_of_view(away, 640, 360) == 0
+    corner = np.array([[1, 0, 320], [0, 1, -180], [0, 0, 1.0]])
+    assert fidelity.field_of_view(corner, 640, 360) == pytest.approx(0.5)
 
 
 def test_black_counts_what_touches_the_border():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -66,10 +67,25 @@ def moved(matrix: Matrix, width: int, height: int) -> Matrix:
 def field_of_view(matrix: Matrix, width: int, height: int) -> float:
     """Side length of what the steady picture shows of the raw one, relative to it: sqrt of the shared area."""
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-    # Rounded: of two shapes a millionth of a pixel apart OpenCV finds no intersection, or half of it.
-    seen = project(np.linalg.inv(matrix).astype(np.float64), corners).round(3).astype(np.float32)
-    area, _ = cv2.intersectConvexConvex(seen, corners.astype(np.float32))
-    return float(np.sqrt(max(0.0, area / (width * height))))
+    seen = project(np.linalg.inv(matrix).astype(np.float64), corners)
+    # Not cv2.intersectConvexConvex: of two shapes a thousandth of a pixel apart it may find no intersection at all.
+    for axis, limit in ((0, width), (1, height)):
+        seen = _cut(seen, seen[:, axis])
+        seen = _cut(seen, limit - seen[:, axis])
+    x, y = seen.T
+    area = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    return math.sqrt(area / (width * height))
+
+
+def _cut(shape: Matrix, inside: Matrix) -> Matrix:
+    """The part of a convex polygon (N, 2) where a linear function, given at its corners, is not negative."""
+    kept = []
+    for here, there, a, b in zip(shape, np.roll(shape, -1, 0), inside, np.roll(inside, -1), strict=True):
+        if a >= 0:
+            kept.append(here)
+        if (a < 0) != (b < 0):
+            kept.append(here + (there - here) * (a / (a - b)))
+    return np.array(kept).reshape(-1, 2)
 
 
 def distortion(matrix: Matrix) -> float:
