@@ -10,6 +10,10 @@ from typing import Any
 import av
 
 from flowgimbal.client.errors import MediaError
+from flowgimbal.client.sinks.container import holds
+
+_USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
+"""AVI and Matroska need not say which channel is which; MP4 must, and fails at its very end where nobody does."""
 
 
 class AudioCopy:
@@ -29,8 +33,10 @@ class AudioCopy:
         self._tracks: dict[int, Any] = {}
         for stream in self._container.streams.audio:
             codec = stream.codec_context.codec.canonical_name if stream.codec_context else "an unknown codec"
-            if codec in out.supported_codecs:
+            if holds(out, codec):
                 copy = self._tracks[stream.index] = out.add_stream_from_template(stream)
+                if stream.layout.name in _USUAL_LAYOUTS:
+                    copy.codec_context.layout = _USUAL_LAYOUTS[stream.layout.name]
                 copy.metadata.update(stream.metadata)
             else:
                 self.left_out.append(f"{out.format.name} cannot hold the {codec} sound: left out (try .mkv)")

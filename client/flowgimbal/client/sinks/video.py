@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self, cast
@@ -16,17 +17,15 @@ from flowgimbal.client.frame import Frame, SteadyFrame
 from flowgimbal.client.pixels import planes_of_i420
 from flowgimbal.client.settings import Encoding
 from flowgimbal.client.sinks.audio import AudioCopy
+from flowgimbal.client.sinks.container import codec_of, options_of
 from flowgimbal.client.sources.format import VideoFormat
 
-CRF = 17
-"""x264's quality: what it takes away is below what the eye, and a measurement of the motion, can tell."""
-
-_MOV = {".mp4", ".mov", ".m4v", ".3gp", ".3g2"}
+_NARROW_RANGE, _FULL_RANGE = 1, 2
 _NOT_COPIED = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 
 
 class VideoSink:
-    """Writes ``path`` in the container that its suffix names: H.264, or the container's own codec where it holds none.
+    """Writes ``path`` in the container that its suffix names: H.264, VP9 where it holds that alone, MPEG-4 in AVI.
 
     A context manager. The file is written beside ``path`` under another name and takes its place when all is in it: an
     exception in the block leaves nothing behind. Raises MediaError. ``notes`` lists what could not be kept.
@@ -45,7 +44,7 @@ class VideoSink:
         self._form = form
         self._sound_of = sound_of
         self._metadata = metadata or {}
-        self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial{self.path.suffix}")
+        self._partial = self.path.parent / f".{self.path.stem}.{os.getpid()}.partial{self.path.suffix}"
         self._container: Any = None
         self._audio: AudioCopy | None = None
         self._last_slot: int | None = None
@@ -88,12 +87,12 @@ class VideoSink:
 
     def _open(self) -> None:
         form = self._form
-        # MP4 keeps a late start in ticks of the movie's clock, by default a coarse millisecond.
-        clock = str(form.time_base.denominator)
-        options = {"movie_timescale": clock, "movflags": "+faststart"} if self.path.suffix.lower() in _MOV else {}
+        if self.path.is_dir():
+            raise MediaError(f"{self.path}: cannot be written: it is a folder")
+        options = options_of(self.path, form.time_base.denominator)
         self._container = av.open(str(self._partial), "w", options=options)
+        codec, encoder_options = codec_of(self.path, self._container)
         self._container.metadata.update({k: v for k, v in self._metadata.items() if k not in _NOT_COPIED})
-        codec, encoder_options = self._codec()
         avi = self._container.format.name == "avi"
         rate = form.rate.limit_denominator(60_000 // math.ceil(form.rate)) if avi else form.rate  # 16 bits in MPEG-4
         stream = self._stream = self._container.add_stream(codec, rate=rate, options=encoder_options)
@@ -105,7 +104,10 @@ class VideoSink:
         # AVI counts frames and knows no other clock: a frame takes the next slot that is free.
         self._time_base = 1 / rate if avi else form.time_base
         context.time_base = stream.time_base = self._time_base
-        context.color_range, context.colorspace = form.colour_range, form.colour_space
+        # MPEG-4 has no room to say that the range is full: players would crush black and white.
+        self._narrows = codec == "mpeg4" and form.colour_range == _FULL_RANGE
+        context.color_range = _NARROW_RANGE if self._narrows else form.colour_range
+        context.colorspace = form.colour_space
         context.color_primaries, context.color_trc = form.colour_primaries, form.colour_transfer
         if form.pixel_aspect:
             context.sample_aspect_ratio = form.pixel_aspect
@@ -121,17 +123,6 @@ class VideoSink:
         self._last_slot = slot if self._last_slot is None else max(slot, self._last_slot + 1)
         return self._last_slot
 
-    def _codec(self) -> tuple[str, dict[str, str]]:
-        container = self._container
-        if container.format.name == "avi":
-            # H.264 in AVI comes back one frame late: AVI has no presentation times, and readers guess at a delay.
-            return "mpeg4", {"qmin": "2", "qmax": "3"}
-        if "h264" in container.supported_codecs:
-            return "libx264", {"crf": str(CRF), "preset": "veryfast"}
-        if "vp9" in container.supported_codecs:
-            return "libvpx-vp9", {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}
-        return container.default_video_codec, {}
-
     def _picture(self, frame: Frame | SteadyFrame) -> av.VideoFrame:
         if (frame.width, frame.height) != (self._form.width, self._form.height) and frame.width:
             raise MediaError(f"{self.path}: a frame of {frame.width}x{frame.height} in a video of another size")
@@ -143,6 +134,8 @@ class VideoSink:
         for target, source in zip(picture.planes, planes, strict=True):
             rows = np.frombuffer(cast(Any, target), np.uint8).reshape(-1, target.line_size)
             rows[: source.shape[0], : source.shape[1]] = source
+        if self._narrows:
+            return picture.reformat(format=self._layout, src_color_range=_FULL_RANGE, dst_color_range=_NARROW_RANGE)
         return picture if self._layout == "yuv420p" else picture.reformat(format=self._layout)
 
     def _finish(self) -> None:
@@ -158,7 +151,9 @@ class VideoSink:
             self._audio.close()
         container, self._container = self._container, None
         if container is not None:
-            container.close()
+            # Closing writes what is buffered: on a full disk it fails as the write before it did.
+            with suppress(av.FFmpegError):
+                container.close()
         self._partial.unlink(missing_ok=True)
 
 
