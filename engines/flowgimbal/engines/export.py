@@ -1,4 +1,8 @@
-"""Trained torch networks to ONNX files: ``flowgimbal train export --flow CKPT --warp CKPT --out DIR``."""
+"""Trained torch networks to ONNX files: ``flowgimbal train export --flow CKPT --lanes CKPT --out DIR``.
+
+The family of warp networks: ``dense`` and ``homography`` share one checkpoint, the latter without the dense rest;
+``transformer`` looks at the window in another way.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from flowgimbal.engines.networks.flow import FlowNetwork
+from flowgimbal.engines.networks.policies import LanePolicy, Policy, TransformerPolicy
 from flowgimbal.engines.networks.warp import WarpNetwork
-from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, KEYS, RAW, ROWS, TAPS
+from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, FEATURES, KEYS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
 from flowgimbal.engines.training.run import load
 
@@ -24,8 +29,9 @@ OPSET = 18  # read by ONNX Runtime, TensorRT 10 and 11 alike
 
 def flow_inputs(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
     """Arguments of ``FlowNetwork.forward`` for luma of (height, width), zeros."""
+    picture = torch.zeros(batch, 1, height, width)
     keys = (torch.zeros(batch, k, height // s, width // s) for k, s in zip(KEYS, (4, 8, 16), strict=True))
-    return torch.zeros(batch, 1, height, width), *keys
+    return picture, picture.clone(), *keys
 
 
 def warp_inputs(batch: int) -> tuple[Tensor, ...]:
@@ -41,10 +47,10 @@ def export_flow(network: FlowNetwork, file: Path) -> None:
     """Write the flow network with dynamic batch, height and width (multiples of 16)."""
     batch = torch.export.Dim("batch", min=1, max=64)
     rows, columns = torch.export.Dim("rows", min=2, max=128), torch.export.Dim("columns", min=2, max=128)
-    shapes = [{0: batch, 2: s * rows, 3: s * columns} for s in (16, 4, 2)]
+    shapes = [{0: batch, 2: s * rows, 3: s * columns} for s in (16, 16, 4, 2)]
     shapes.append({0: batch, 2: rows, 3: columns})
-    names = ["luma", "quarter", "eighth", "sixteenth"]
-    outputs = ["flow", "log_scale", "new_quarter", "new_eighth", "new_sixteenth"]
+    names = ["luma", *FEATURES]
+    outputs = ["flow", "log_scale", *(f"new_{name}" for name in FEATURES)]
     _export(network, flow_inputs(2, 176, 320), names, outputs, tuple(shapes), file)
 
 
@@ -95,18 +101,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Export the best checkpoints of ``train flow`` and ``train warp``."""
     parser = argparse.ArgumentParser(prog="flowgimbal train export", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--flow", type=Path, help="best.pt of `flowgimbal train flow`")
-    parser.add_argument("--warp", type=Path, help="best.pt of `flowgimbal train warp`")
-    parser.add_argument("--out", type=Path, required=True, help="folder for flow.onnx and warp.onnx")
+    parser.add_argument("--lanes", type=Path, help="best.pt of `flowgimbal train warp`: dense and homography")
+    parser.add_argument("--transformer", type=Path, help="best.pt of `flowgimbal train warp --policy transformer`")
+    parser.add_argument("--out", type=Path, required=True, help="folder for flow.onnx and warp_NAME.onnx")
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.flow:
         flow = FlowNetwork()
         load(flow, args.flow)
         export_flow(flow, args.out / "flow.onnx")
-    if args.warp:
-        warp = WarpNetwork()
-        load(warp.policy, args.warp)
-        export_warp(warp, args.out / "warp.onnx")
+    family: list[tuple[str, Policy, Path | None, bool]] = [
+        ("dense", LanePolicy(), args.lanes, True),
+        ("homography", LanePolicy(), args.lanes, False),
+        ("transformer", TransformerPolicy(), args.transformer, True),
+    ]
+    for name, policy, checkpoint, dense in family:
+        if checkpoint:
+            load(policy, checkpoint)
+            export_warp(WarpNetwork(policy, dense=dense), args.out / f"warp_{name}.onnx")
     for file in sorted(args.out.glob("*.onnx")):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         sys.stdout.write(f"{file.name}  {file.stat().st_size / 1e6:.2f} MB  sha256 {digest}\n")

@@ -9,16 +9,16 @@ from importlib.util import find_spec
 
 import onnxruntime
 
-from flowgimbal.engines.onnx import OnnxEngine
+from flowgimbal.engines.onnx import WARPS, OnnxEngine
 
 
 def describe() -> list[str]:
     """Lines for a person."""
     lines = [f"onnxruntime-cpu   used: ONNX Runtime {onnxruntime.__version__}, name {OnnxEngine().name!r}"]
-    for name in ("flow.onnx", "warp.onnx"):
+    for name in ("flow.onnx", *(f"warp_{warp}.onnx" for warp in WARPS), "components.npz"):
         weights = (files("flowgimbal.engines") / "weights" / name).read_bytes()
         digest = hashlib.sha256(weights).hexdigest()[:12]
-        lines.append(f"  {name:<15} {len(weights) / 1e6:.2f} MB, sha256 {digest}")
+        lines.append(f"  {name:<22} {len(weights) / 1e6:.2f} MB, sha256 {digest}")
     present = all(find_spec(m) for m in ("tensorrt", "pycuda"))
     why = "this release has no TensorRT engine yet" if present else "tensorrt and pycuda are not installed"
     lines.append(f"tensorrt          not used: {why}")

@@ -10,11 +10,14 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from flowgimbal.engines.engine import EngineError, FlowField, FlowMeter, Luma, Memory
-from flowgimbal.engines.shapes import COLUMNS, KEYS, ROWS, TAPS
+from flowgimbal.engines.shapes import COLUMNS, FEATURES, KEYS, ROWS, TAPS
+
+WARPS = ("dense", "homography", "transformer")  # the family of warp networks, see ``networks``
+DEFAULT_WARP = "dense"
 
 
 class OnnxFlow:
-    """The flow network on the CPU; its memory is the three key maps."""
+    """The flow network on the CPU; its memory is what the network matches of a picture."""
 
     def __init__(self, *, threads: int = 1) -> None:
         self._session = _session("flow.onnx", threads)
@@ -22,24 +25,26 @@ class OnnxFlow:
     def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
         """See ``FlowMeter.flow``."""
         height, width = luma.shape
-        known = memory is not None and memory[0].shape[2:] == (height // 4, width // 4)
-        keys = memory if memory is not None and known else _blank(height, width)
+        known = memory is not None and memory[0].shape[2:] == (height, width)
+        before = memory if memory is not None and known else _blank(height, width)
         picture = luma[None, None].astype(np.float32)
         picture *= np.float32(1 / 255)
-        inputs = {"luma": picture, "quarter": keys[0], "eighth": keys[1], "sixteenth": keys[2]}
-        flow, log_scale, *keys = _run(self._session, inputs)
+        inputs = {"luma": picture} | dict(zip(FEATURES, before, strict=True))
+        flow, log_scale, *now = _run(self._session, inputs)
         if not known:
-            return None, keys
-        return FlowField(flow[0], np.exp(log_scale[0, 0])), keys
+            return None, now
+        return FlowField(flow[0], np.exp(log_scale[0, 0])), now
 
 
 class OnnxEngine:
     """The warp network on the CPU, behind the flow network or another meter of flow."""
 
-    def __init__(self, meter: FlowMeter | None = None, *, name: str = "onnxruntime-cpu") -> None:
+    def __init__(
+        self, meter: FlowMeter | None = None, *, warp: str = DEFAULT_WARP, name: str = "onnxruntime-cpu"
+    ) -> None:
         self.name = name
         self._meter = meter or OnnxFlow()
-        self._session = _session("warp.onnx", 1)
+        self._session = _session(f"warp_{warp}.onnx", 1)
 
     def warm_up(self) -> None:
         """Run both networks once."""
@@ -84,4 +89,5 @@ def _run(session: Any, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[n
 
 
 def _blank(height: int, width: int) -> list[NDArray[np.float32]]:
-    return [np.zeros((1, k, height // s, width // s), np.float32) for k, s in zip(KEYS, (4, 8, 16), strict=True)]
+    sizes = zip((1, *KEYS), (1, 4, 8, 16), strict=True)
+    return [np.zeros((1, k, height // s, width // s), np.float32) for k, s in sizes]

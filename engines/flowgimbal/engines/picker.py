@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from flowgimbal.engines.dis import DisFlow
 from flowgimbal.engines.engine import Engine, FlowField, Luma, Memory
-from flowgimbal.engines.onnx import OnnxEngine
+from flowgimbal.engines.onnx import DEFAULT_WARP, WARPS, OnnxEngine, OnnxFlow
 from flowgimbal.engines.shapes import COLUMNS, ROWS, STRIDE
 
 ENGINES = ("auto", "cpu", "identity")
@@ -32,17 +32,15 @@ class IdentityEngine:
         return np.zeros((2, ROWS, COLUMNS), np.float32)
 
 
-def pick(name: str = "auto", flow: str = "network") -> Engine:
-    """The engine called ``name`` with ``flow`` for its eyes; raises ValueError for a name that there is not.
+def pick(name: str = "auto", flow: str = "network", warp: str = DEFAULT_WARP) -> Engine:
+    """The engine called ``name`` with ``flow`` for its eyes and ``warp`` to decide.
 
-    ``auto`` is the CPU engine: this release has no other.
+    ``auto`` is the CPU engine: this release has no other. Raises ValueError for a name that there is not.
     """
-    if name not in ENGINES:
-        raise ValueError(f"engine {name!r} is none of {', '.join(ENGINES)}")
-    if flow not in FLOWS:
-        raise ValueError(f"flow {flow!r} is none of {', '.join(FLOWS)}")
+    for what, value, known in (("engine", name, ENGINES), ("flow", flow, FLOWS), ("warp", warp, WARPS)):
+        if value not in known:
+            raise ValueError(f"{what} {value!r} is none of {', '.join(known)}")
     if name == "identity":
         return IdentityEngine()
-    if flow == "dis":
-        return OnnxEngine(DisFlow(), name="onnxruntime-cpu+dis")
-    return OnnxEngine()
+    label = "onnxruntime-cpu" + ("+dis" if flow == "dis" else "") + (f"+{warp}" if warp != DEFAULT_WARP else "")
+    return OnnxEngine(DisFlow() if flow == "dis" else OnnxFlow(), warp=warp, name=label)

@@ -8,7 +8,9 @@ from flowgimbal.engines.timeline import BINS
 STRIDE = 4  # input pixels per cell of a flow field
 MULTIPLE = 16  # sides of the input are multiples of this
 AREA = 320 * 180  # pixels of the input, about
-KEYS = (16, 24, 48)  # channels that are matched, and remembered, at 1/4, 1/8 and 1/16
+FEATURES = ("picture", "quarter", "eighth", "sixteenth")  # what is remembered of the frame before
+KEYS = (16, 24, 48)  # channels that are matched at 1/4, 1/8 and 1/16
+COMPONENTS = 8  # principal components of flow beyond the eight fields of a homography
 
 # The warp network.
 ROWS, COLUMNS = 9, 13  # lattice over the visible part of the picture

@@ -71,7 +71,7 @@ class Server:
             await self._grpc.start()
             started = time.monotonic()
             try:
-                engine = await asyncio.to_thread(pick, self._config.engine, self._config.flow)
+                engine = await asyncio.to_thread(pick, self._config.engine, self._config.flow, self._config.warp)
                 await asyncio.to_thread(engine.warm_up)
             except (EngineError, ValueError, OSError, RuntimeError, ImportError) as error:
                 raise StartupError(f"engine: {self._config.engine!r} cannot run: {error}") from error

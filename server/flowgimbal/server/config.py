@@ -9,6 +9,7 @@ from typing import Any
 
 ENGINES = ("auto", "cpu", "identity")
 FLOWS = ("network", "dis")
+WARPS = ("dense", "homography", "transformer")
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -33,6 +34,7 @@ class ServeConfig:
     metrics_listen: str = _setting("", "HOST:PORT of the Prometheus page; empty: none")
     engine: str = _setting("auto", "who runs the networks", choices=ENGINES)
     flow: str = _setting("network", "who measures the motion", choices=FLOWS)
+    warp: str = _setting("dense", "which network of the family decides the warp", choices=WARPS)
     log_format: str = _setting("text", "how log lines look", choices=LOG_FORMATS)
     log_level: str = _setting("info", "the least that is logged", choices=LOG_LEVELS)
 
@@ -50,6 +52,7 @@ class ServeConfig:
             host_and_port("metrics_listen", self.metrics_listen)
         _check_choice("engine", self.engine, ENGINES)
         _check_choice("flow", self.flow, FLOWS)
+        _check_choice("warp", self.warp, WARPS)
         _check_choice("log_format", self.log_format, LOG_FORMATS)
         _check_choice("log_level", self.log_level, LOG_LEVELS)
 

@@ -1,8 +1,9 @@
 """From a flow field to smooth motion: the paper's principal-component inpainting, made robust and light.
 
 Yu & Ramamoorthi (CVPR 2020, section 3.2) fit flow components to the valid pixels by ridge regression and take the fit
-where flow is invalid. Here the components are the eight fields of global motion, validity is a weight (the network's
-own sureness times how well a cell agrees with the fit), found by iteratively reweighted least squares.
+where flow is invalid. Here the components are the eight fields of a homography and, for what those leave (rolling
+shutter, depth), components that were learned from data; validity is a weight (the network's own sureness times how
+well a cell agrees with the fit), found by iteratively reweighted least squares.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flowgimbal.engines import components
 from flowgimbal.engines.engine import FlowField
 from flowgimbal.engines.motion import LANES, basis
-from flowgimbal.engines.shapes import STRIDE
-
-Array = NDArray[np.float32]
+from flowgimbal.engines.shapes import COLUMNS, COMPONENTS, ROWS, STRIDE
 
 # How far each coefficient may be expected to go in one frame, in half widths: shifts are free.
 EXPECTED = np.array([1.0, 1.0, 0.05, 0.05, 0.01, 0.01, 0.01, 0.01], np.float64)
 RIDGE = 2.0  # weight of that expectation, in cells with an error of one pixel
 ROUNDS = 6
 LOOSEST = 5.0  # pixels; what turning and zooming may add to the shift at first
-LOST = 16.0  # pixels of expected error that tell a cut: within a scene it stays below 11, across a cut above 28
+LOST = 10.0  # pixels of expected error that tell a cut: within a scene it stays below 7, across a cut above 16
 ALONE = 0.05  # validity below which no motion explains the picture
+LOOSE_REST = 0.5  # pixels; what depth and rolling shutter may leave and still be the camera's
+REST_ROUNDS = 2
 TIGHTEST = 0.25  # pixels; below it every cell agrees
+STILL = 0.025  # pixels that a picture at rest seems to move by
+STILL_ERROR = 0.5  # and by as many more per pixel of expected error: noise, blur
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +39,12 @@ class GlobalMotion:
     """``coefficients`` float64 (8,) in half widths, see ``flowgimbal.engines.motion``.
 
     ``validity`` in [0, 1] is how much of the sure picture agrees, ``error`` the error that the flow's own meter expects
-    of a typical cell, in pixels of its input.
-    ``rest`` is what they leave unexplained, float32 (2, h, w) in half widths on the flow's grid, halved, and
-    ``weight`` (h, w) in [0, 1] says where it holds.
+    of a typical cell, in pixels of its input. ``rest`` float64 (COMPONENTS,) are the coefficients, in half widths, of
+    the learned components of what the eight leave unexplained.
     """
 
     coefficients: NDArray[np.float64]
-    rest: Array
-    weight: Array
+    rest: NDArray[np.float64]
     validity: float
     error: float
 
@@ -52,8 +54,11 @@ class GlobalMotion:
         return self.error < LOST and self.validity > ALONE
 
 
-def fit(field: FlowField) -> GlobalMotion:
-    """The global motion that most of the sure cells agree on."""
+def fit(field: FlowField, aspect: float) -> GlobalMotion:
+    """The global motion that most of the sure cells agree on; ``aspect`` is height / width of the picture.
+
+    The flow's input is the picture at another aspect (its sides are multiples of 16); the motion is the picture's.
+    """
     height, width = field.scale.shape
     small = (max(1, width // 2), max(1, height // 2))
     half_width = width * STRIDE / 2
@@ -61,7 +66,8 @@ def fit(field: FlowField) -> GlobalMotion:
     weighted = cv2.resize((field.flow * fine).transpose(1, 2, 0), small, interpolation=cv2.INTER_AREA)
     sure = np.asarray(cv2.resize(fine, small, interpolation=cv2.INTER_AREA))
     flow = weighted / sure[..., None]  # sureness-weighted mean of 2x2 cells
-    design = _design(small, height / width)
+    flow[..., 1] *= aspect * width / height
+    design = _design(small, aspect)
 
     target = flow.reshape(-1).astype(np.float64)
     prior = sure.reshape(-1).astype(np.float64)
@@ -79,14 +85,60 @@ def fit(field: FlowField) -> GlobalMotion:
         coefficients = np.linalg.solve(weighted_design.T @ design + ridge, weighted_design.T @ target)
         spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
     agree = np.exp(-0.5 * (error / max(1.0, 2 * spread)) ** 2)
-    rest = left.reshape(*small[::-1], 2).transpose(2, 0, 1) / half_width
+    moving = _moving((design @ coefficients).reshape(-1, 2), float(np.average(field.scale, weights=fine)))
     return GlobalMotion(
-        coefficients=coefficients / half_width,
-        rest=rest.astype(np.float32),
-        weight=weight.reshape(small[::-1]).astype(np.float32),
+        coefficients=moving * coefficients / half_width,
+        rest=moving * _fit_rest(left, prior, max(LOOSE_REST, 2 * spread), small) / half_width,
         validity=float((agree * prior).sum() / prior.sum()),
         error=float(np.median(field.scale)),
     )
+
+
+def spread_rest(rest: NDArray[np.float64], extent: float) -> NDArray[np.float64]:
+    """The components' field on the lattice over the middle ``extent``: float64 (2, ROWS, COLUMNS) in half widths."""
+    field: NDArray[np.float64] = np.tensordot(rest, _lattice(extent), 1)
+    return field
+
+
+def _moving(moved: NDArray[np.float64], error: float) -> float:
+    """0 where the picture ``moved``, pixels (cells, 2), by no more than a still one seems to; soon 1 above.
+
+    ``error`` is what the sure cells expect, in pixels. Without this the noise of a still picture would add up to a
+    drift, and to steady that drift would move what stands still.
+    """
+    still = STILL + STILL_ERROR * error
+    return float(np.clip((moved * moved).sum(1).mean() / still**2 - 1.0, 0.0, 1.0))
+
+
+def _fit_rest(
+    left: NDArray[np.float64], prior: NDArray[np.float64], spread: float, size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Coefficients, in pixels, of the learned components in what is ``left`` (cells, 2)."""
+    design, ridge = _rest_design(size)
+    rest = np.zeros(COMPONENTS)
+    for _ in range(REST_ROUNDS):
+        error = left - (design @ rest).reshape(-1, 2)
+        weight = prior / (1.0 + (error * error).sum(1) / spread**2) ** 2
+        weighted = design * np.repeat(weight, 2)[:, None]
+        rest = np.linalg.solve(weighted.T @ design + ridge, weighted.T @ left.reshape(-1))
+    return np.asarray(rest)
+
+
+@functools.lru_cache(maxsize=64)
+def _rest_design(size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The learned components at the cells' centres, (cells x 2, COMPONENTS), and the ridge in pixels."""
+    columns, rows = size
+    fields, spreads = components.load()
+    there = components.sample(
+        fields, (np.arange(columns) + 0.5) / columns * 2 - 1, (np.arange(rows) + 0.5) / rows * 2 - 1
+    )
+    return there.transpose(2, 3, 1, 0).reshape(-1, COMPONENTS), np.diag(RIDGE / (spreads * columns * STRIDE) ** 2)
+
+
+@functools.lru_cache(maxsize=64)
+def _lattice(extent: float) -> NDArray[np.float64]:
+    fields, _ = components.load()
+    return components.sample(fields, np.linspace(-extent, extent, COLUMNS), np.linspace(-extent, extent, ROWS))
 
 
 @functools.lru_cache(maxsize=64)

@@ -19,10 +19,11 @@ from flowgimbal.engines.engine import Engine, Memory, flow_size
 from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.crop import Crop, Cropper
-from flowgimbal.server.motion import GlobalMotion, fit
+from flowgimbal.server.motion import fit, spread_rest
 from flowgimbal.server.warp import Warp
 from flowgimbal.server.window import NOMINAL, Step, Window
 
+BLANK = 1.0  # grey levels RMS; a picture of less contrast tells nothing of where it is
 LEAST_CROP = 1e-4  # crop ratio below which there is no room to move
 
 
@@ -45,8 +46,10 @@ class Stabilizer:
         self._aspect = height / width
         self._flow_size = flow_size(width, height)
         self._memory: Memory | None = None
+        self._doubted = False  # whether nothing connected the frame before to those before it
         self._time_ns: int | None = None
-        self._window = Window(aspect=self._aspect, extent=1.0 - settings.max_crop_ratio)
+        self._extent = 1.0 - settings.max_crop_ratio
+        self._window = Window(aspect=self._aspect, extent=self._extent)
         self._cropper = Cropper(settings.crop, settings.max_crop_ratio)
         self._active = settings.strength > 0.0 and settings.max_crop_ratio > LEAST_CROP
 
@@ -58,13 +61,19 @@ class Stabilizer:
         seconds = seconds if 0.0 < seconds <= REACH else NOMINAL
         if not self._active:
             return _still(seconds)
-        field, self._memory = self._engine.flow(shrink(luma, self._flow_size), self._memory)
-        if field is None or gap:
-            return _still(seconds, restart=True)
-        motion = fit(field)
-        if not motion.connected:
-            return _still(seconds, restart=True)
-        return Step(seconds, motion.coefficients, spread_rest(motion, 1.0 - self._settings.max_crop_ratio))
+        small = shrink(luma, self._flow_size)
+        field, memory = self._engine.flow(small, self._memory)
+        motion = None if field is None or gap else fit(field, self._aspect)
+        connected = motion is not None and motion.connected and float(small.std()) > BLANK
+        if motion is not None and connected:
+            self._memory, self._doubted = memory, False
+            return Step(seconds, motion.coefficients, spread_rest(motion.rest, self._extent))
+        if motion is not None and not self._doubted:
+            # A flash or the first frame of another scene: the next frame tells, measured from the frame before.
+            self._doubted = True
+            return _still(seconds)
+        self._memory, self._doubted = memory, False
+        return _still(seconds, restart=True)
 
     def decide(self, step: Step) -> Warp | None:
         """Take in one motion; return the warp of the frame ``look_ahead`` back, None while there is none."""
@@ -100,26 +109,6 @@ def shrink(luma: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         how = cv2.INTER_AREA if larger else cv2.INTER_LINEAR
         luma = np.asarray(cv2.resize(luma, (width, height), interpolation=how))
     return np.ascontiguousarray(luma)
-
-
-def spread_rest(motion: GlobalMotion, extent: float) -> NDArray[np.float64]:
-    """What the global motion leaves, smoothed onto the lattice: float64 (2, ROWS, COLUMNS) in half widths.
-
-    A normalised convolution (Knutsson & Westin, CVPR 1993): cells count by their weight, and where there are few of
-    them the rest fades to nothing.
-    """
-    columns = motion.weight.shape[1]
-    sigma = 0.08 * columns
-    weight = cv2.GaussianBlur(motion.weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    fields = []
-    v, u = np.meshgrid(np.linspace(-extent, extent, ROWS), np.linspace(-extent, extent, COLUMNS), indexing="ij")
-    map_x = ((u + 1) * 0.5 * columns - 0.5).astype(np.float32)
-    map_y = ((v + 1) * 0.5 * motion.weight.shape[0] - 0.5).astype(np.float32)
-    for rest in motion.rest:
-        total = cv2.GaussianBlur(rest * motion.weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-        smooth = total / (weight + 0.1)
-        fields.append(cv2.remap(smooth, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-    return np.stack(fields).astype(np.float64)
 
 
 def _still(seconds: float, *, restart: bool = False) -> Step:

@@ -12,8 +12,12 @@ from flowgimbal.engines import export  # noqa: E402
 from flowgimbal.engines.motion import LANES  # noqa: E402
 from flowgimbal.engines.networks.blocks import correlate, warp_features  # noqa: E402
 from flowgimbal.engines.networks.flow import FlowNetwork  # noqa: E402
+from flowgimbal.engines.networks.policies import LanePolicy, Policy, TransformerPolicy  # noqa: E402
+from flowgimbal.engines.networks.polish import least_squares, smooth  # noqa: E402
+from flowgimbal.engines.networks.polish import soften as soften_picture  # noqa: E402
 from flowgimbal.engines.networks.warp import WarpNetwork, lane_fields, soften  # noqa: E402
-from flowgimbal.engines.shapes import RAW  # noqa: E402
+from flowgimbal.engines.onnx import WARPS  # noqa: E402
+from flowgimbal.engines.shapes import RAW, TAPS  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
 from flowgimbal.engines.training import flow, losses, paths, scenes, warp  # noqa: E402
 from flowgimbal.engines.training.run import Run, load  # noqa: E402
@@ -42,10 +46,11 @@ def test_flow_export_agrees_with_torch_at_other_sizes(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.slow
-def test_warp_export_agrees_with_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("policy", "dense"), [(LanePolicy, True), (LanePolicy, False), (TransformerPolicy, True)])
+def test_warp_export_agrees_with_torch(policy: type[Policy], dense: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = WarpNetwork().eval()
-    torch.nn.init.normal_(network.policy.decide.weight, std=0.02)
+    network = WarpNetwork(policy(), dense=dense).eval()
+    torch.nn.init.normal_(network.policy.head.weight, std=0.02)
     export.export_warp(network, tmp_path / "warp.onnx")
     inputs = tuple(torch.rand_like(x) for x in export.warp_inputs(3))
     with torch.no_grad():
@@ -67,13 +72,15 @@ def test_the_shipped_flow_network_is_the_checkpoint() -> None:
         assert np.abs(mine - theirs.numpy()).max() < 1e-2
 
 
-def test_the_shipped_warp_network_is_the_checkpoint() -> None:
-    network = WarpNetwork().eval()
-    load(network.policy, CHECKPOINTS / "warp.pt")
+@pytest.mark.parametrize("name", WARPS)
+def test_the_shipped_warp_networks_are_the_checkpoints(name: str) -> None:
+    policy, checkpoint = (TransformerPolicy(), "transformer") if name == "transformer" else (LanePolicy(), "lanes")
+    network = WarpNetwork(policy, dense=name != "homography").eval()
+    load(network.policy, CHECKPOINTS / f"{checkpoint}.pt")
     inputs = tuple(torch.rand_like(x) for x in export.warp_inputs(2))
     with torch.no_grad():
         expected = network(*inputs).numpy()
-    assert np.abs(run(WEIGHTS / "warp.onnx", inputs)[0] - expected).max() < 1e-4
+    assert np.abs(run(WEIGHTS / f"warp_{name}.onnx", inputs)[0] - expected).max() < 1e-4
 
 
 def test_correlate_finds_the_shift() -> None:
@@ -136,7 +143,8 @@ def test_soften_keeps_small_offsets_and_bounds_large_ones() -> None:
 
 def test_the_dense_network_moves_a_lane_as_its_policy_says() -> None:
     torch.manual_seed(2)
-    network = WarpNetwork().eval()
+    network = WarpNetwork(LanePolicy()).eval()
+    torch.nn.init.normal_(network.policy.head.weight, std=0.02)
     aspect = torch.tensor([0.75])
     coefficients = 0.05 * torch.randn(RAW + BINS + 1, LANES)
     fields = lane_fields(network.x, network.y, aspect)[0]
@@ -144,9 +152,45 @@ def test_the_dense_network_moves_a_lane_as_its_policy_says() -> None:
     conditions = torch.tensor([[0.8, 0.0, 0.0, float(torch.log(aspect))]])
     cover = torch.ones(1, RAW + BINS)
     with torch.no_grad():
-        kernel = network.policy(coefficients.T[None], cover, conditions)[0]
-        expected = torch.einsum("lt,tl,lcn->cn", kernel, coefficients, fields).reshape(2, 9, 13)
+        offsets, _ = network.policy(coefficients.T[None], cover, conditions)
+        expected = torch.einsum("bl,lcn->bcn", offsets, fields)
+        expected = soften(expected).reshape(2, 9, 13)
         assert torch.allclose(network(window, cover, conditions)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", [LanePolicy, TransformerPolicy])
+def test_a_picture_that_stands_still_is_left_alone(policy: type[Policy]) -> None:
+    torch.manual_seed(3)
+    decide = policy()
+    torch.nn.init.normal_(decide.head.weight, std=0.1)
+    conditions = torch.tensor([[0.8, 0.0, 0.0, -0.5]])
+    offsets, _ = decide(torch.zeros(1, LANES, TAPS), torch.ones(1, RAW + BINS), conditions)
+    assert torch.equal(offsets, torch.zeros(1, LANES))
+
+
+def test_least_squares_finds_the_last_fraction_of_a_pixel() -> None:
+    generator = torch.Generator().manual_seed(5)
+    photos = (torch.rand(2, 1, 60, 80, generator=generator) * 255).to(torch.uint8).float()
+    photos = torch.nn.functional.interpolate(photos, size=scenes.PHOTO, mode="bicubic").clamp(0, 255)[:, 0]
+    maker = scenes.SceneMaker(photos.to(torch.uint8), hardness=0.0, largest=2.0)
+    pair = maker.draw(6, generator)
+    pictures = [
+        soften_picture((p - p.mean((2, 3), keepdim=True)) / p.std((2, 3), keepdim=True))
+        for p in (pair.first, pair.second)
+    ]
+    guess = pair.flow + torch.tensor([0.4, -0.3])[None, :, None, None]
+    step, _ = least_squares(pictures[0], pictures[1], guess)
+    inner = (slice(None), slice(4, -4), slice(4, -4))
+    error = torch.linalg.vector_norm(guess + step - pair.flow, dim=1)[inner]
+    assert error.median() < 0.06  # from half a pixel
+
+
+def test_smoothing_believes_the_sure() -> None:
+    flow_field = torch.zeros(1, 2, 12, 12)
+    flow_field[..., ::2] = 8.0
+    weight = torch.ones(1, 1, 12, 12)
+    weight[..., ::2] = 1e-6
+    assert smooth(flow_field, weight).abs().max() < 1e-3
 
 
 def test_high_pass_keeps_shake_and_drops_a_pan() -> None:
@@ -155,6 +199,13 @@ def test_high_pass_keeps_shake_and_drops_a_pan() -> None:
     path = (shake + 20 * time)[None, :, None, None].expand(1, 300, 9, 2)
     kept = losses.high_pass(path, 30.0, 1.0)[0, 60:-60, 0, 0]
     assert torch.allclose(kept, shake[60:-60], atol=0.02)
+
+
+def test_overshoot_is_what_leaves_the_range_nearby() -> None:
+    time = torch.arange(90.0)
+    raw = (time.clamp(30, 60) - 30)[None, :, None, None].expand(-1, -1, 9, 2)
+    assert losses.overshoot(raw - 3, raw, 10.0)[:, 40:65].max() == 0  # behind, and on its way
+    assert losses.overshoot(raw * 1.1, raw, 10.0).amax((0, 2, 3))[80] == pytest.approx(3.0, abs=1e-4)
 
 
 def test_unrolled_training_lowers_its_loss() -> None:
@@ -167,10 +218,13 @@ def test_unrolled_training_lowers_its_loss() -> None:
     optimizer = torch.optim.Adam(policy.parameters(), 5e-4)
     seen = []
     for _ in range(10):
-        offsets = warp.unroll(policy, torch.cumsum(steps, 1) / scale, setting)
+        path = torch.cumsum(steps, 1)
+        offsets, excess = warp.unroll(policy, path / scale, setting)
         assert offsets.shape == (4, 60, LANES)
-        path = torch.einsum("btl,lpc->btpc", torch.cumsum(steps, 1) + offsets * scale, warp.seen_points(9 / 16))
-        loss = losses.path_loss(path, offsets, 30.0, setting.strength).mean()
+        raw, shown = (
+            torch.einsum("btl,lpc->btpc", p, warp.seen_points(9 / 16)) for p in (path, path + offsets * scale)
+        )
+        loss = losses.path_loss(shown, raw, offsets, excess, 30.0, setting.strength).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -34,6 +34,7 @@ BAD = [
     ("metrics_listen", "9464"),
     ("engine", "abacus"),
     ("flow", "river"),
+    ("warp", "drive"),
     ("log_format", "xml"),
     ("log_level", "loud"),
 ]
@@ -52,7 +53,7 @@ def test_every_setting_has_a_help_text_and_a_plain_default():
 
 
 def test_the_choices_are_the_pickers():
-    assert (config.ENGINES, config.FLOWS) == (picker.ENGINES, picker.FLOWS)
+    assert (config.ENGINES, config.FLOWS, config.WARPS) == (picker.ENGINES, picker.FLOWS, picker.WARPS)
 
 
 def test_defaults_of_a_stream():

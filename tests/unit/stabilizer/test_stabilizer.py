@@ -68,16 +68,31 @@ def test_a_pan_is_followed() -> None:
     assert travelled == pytest.approx(1.0, abs=0.12)
 
 
-def test_a_cut_starts_anew_at_the_middle() -> None:
+def test_a_cut_starts_anew_at_the_middle_within_one_frame() -> None:
     stabilizer = Stabilizer(pick(), Settings(), WIDTH, HEIGHT)
     before, after = scene(1), scene(99)
     for i, (x, y) in enumerate(tremble(40)):
         stabilizer.decide(stabilizer.measure(view(before, x, y), i * 33_000_000))
-    step = stabilizer.measure(view(after, 0, 0), 40 * 33_000_000)
+    assert not stabilizer.measure(view(after, 0, 0), 40 * 33_000_000).restart  # it may be a flash
+    step = stabilizer.measure(view(after, 1, 0), 41 * 33_000_000)
     assert step.restart
     warp = stabilizer.decide(step)
     assert warp is not None
     assert warp.mesh[4, 6] == pytest.approx([0.5, 0.5], abs=1e-6)
+
+
+@pytest.mark.parametrize("flash", [np.full((HEIGHT, WIDTH), 255, np.uint8), np.zeros((HEIGHT, WIDTH), np.uint8)])
+def test_a_flash_is_bridged(flash: np.ndarray) -> None:
+    stabilizer = Stabilizer(pick(), Settings(), WIDTH, HEIGHT)
+    picture = scene(1)
+    positions = tremble(44)
+    steps = []
+    for i, (x, y) in enumerate(positions):
+        seen = flash if i == 40 else view(picture, x, y)
+        steps.append(stabilizer.measure(seen, i * 33_000_000))
+    assert not any(step.restart for step in steps[1:])
+    bridged = sum(step.coefficients[:2] for step in steps[40:42]) * WIDTH / 2
+    assert bridged == pytest.approx(-(positions[41] - positions[39]), abs=0.3)
 
 
 @pytest.mark.parametrize("settings", [Settings(strength=0.0), Settings(max_crop_ratio=0.0)])

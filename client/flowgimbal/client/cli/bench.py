@@ -75,8 +75,8 @@ async def measure(config: Config) -> dict[str, Any]:
         if config.server:
             server = ServerProcess(config.server, None)
         else:
-            arguments = ("--engine", config.engine, "--flow", config.flow, "--max-streams", str(config.streams))
-            server = await stack.enter_async_context(server_process(*arguments))
+            networks = ("--engine", config.engine, "--flow", config.flow, "--warp", config.warp)
+            server = await stack.enter_async_context(server_process(*networks, "--max-streams", str(config.streams)))
         client = await stack.enter_async_context(Client(server.address))
         server_cpu, client_cpu = server.cpu_seconds(), time.process_time()
         # Streams begin spread over one frame's time: cameras are not in step with each other.

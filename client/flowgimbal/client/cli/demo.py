@@ -56,7 +56,7 @@ async def _through_server(config: Config, clip: str, steady: Path) -> tuple[floa
 
     if config.server:
         return await _measured(config, clip, steady, ServerProcess(config.server, None), stabilize_file)
-    async with server_process("--engine", config.engine, "--flow", config.flow) as server:
+    async with server_process("--engine", config.engine, "--flow", config.flow, "--warp", config.warp) as server:
         return await _measured(config, clip, steady, server, stabilize_file)
 
 

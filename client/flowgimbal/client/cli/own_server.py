@@ -23,6 +23,7 @@ class ServerOptions(StreamSettings):
     )
     engine: str = field(default="auto", metadata={"help": "who runs the networks, in a server of its own"})
     flow: str = field(default="network", metadata={"help": "who measures the motion, in a server of its own"})
+    warp: str = field(default="dense", metadata={"help": "which warp network decides, in a server of its own"})
 
     def settings(self) -> StreamSettings:
         """The stream's settings alone."""
@@ -34,7 +35,7 @@ class ServerOptions(StreamSettings):
 async def serving(options: ServerOptions) -> AsyncIterator[str]:
     """The address of the server to use; one of its own runs in this process, on a socket, while the block does.
 
-    Raises ServerFault if that cannot start, ValueError for an engine or a flow that the server does not know.
+    Raises ServerFault if that cannot start, ValueError for an engine, a flow or a warp that the server does not know.
     """
     if options.server:
         yield options.server
@@ -46,7 +47,8 @@ async def serving(options: ServerOptions) -> AsyncIterator[str]:
     with tempfile.TemporaryDirectory(prefix="flowgimbal-") as folder:
         listen = (f"unix:{Path(folder) / 'socket'}",)
         try:
-            server = await start(ServeConfig(listen=listen, engine=options.engine, flow=options.flow))
+            config = ServeConfig(listen=listen, engine=options.engine, flow=options.flow, warp=options.warp)
+            server = await start(config)
         except StartupError as error:
             raise ServerFault(f"the server of this command's own cannot start: {error}") from error
         try:

@@ -1,4 +1,4 @@
-"""``flowgimbal train flow|warp|paths|export``: forwards to the trainings, which need torch."""
+"""``flowgimbal train flow|warp|paths|components|export``: forwards to the trainings, which need torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from importlib.util import find_spec
 from flowgimbal.client.cli.console import say
 from flowgimbal.client.cli.options import UsageError
 
-_PARTS = {"flow": "training.flow", "warp": "training.warp", "paths": "training.recorded", "export": "export"}
+_PARTS = {
+    "flow": "training.flow",
+    "warp": "training.warp",
+    "paths": "training.recorded",
+    "components": "training.components",
+    "export": "export",
+}
 
 
 def run_arguments(arguments: list[str]) -> int:

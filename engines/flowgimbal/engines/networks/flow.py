@@ -1,12 +1,16 @@
 """The flow network: how the picture moved since the frame before, and how sure that is.
 
 A feature pyramid at 1/4, 1/8 and 1/16 of the input, matched from coarse to fine by local correlation, warping and
-refinement (Sun et al., PWC-Net, CVPR 2018). Two things make it a live network: the features of the frame before are
-handed back in, so that each picture is encoded once; and the result stays at 1/4, since the warp needs no more.
+refinement (Sun et al., PWC-Net, CVPR 2018). Learned matching is robust but coarse; the last step is least squares on
+the pictures themselves (``polish.py``), which is exact where there is texture, and a learned gate says where that is.
+Two things make it a live network: what is matched of the frame before is handed back in, so that each picture is
+encoded once; and the result stays at 1/4, since the warp needs no more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -14,12 +18,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flowgimbal.engines.networks.blocks import conv, correlate, standardise, warp_features
+from flowgimbal.engines.networks.polish import Polish, soften
 from flowgimbal.engines.shapes import KEYS, STRIDE
+
+BLOCK = 16  # channels that a CPU convolves at a time: an input of another number is convolved twice as slowly
 
 
 class Features(NamedTuple):
-    """What is matched of one picture: keys (B, K, H / s, W / s) for s of 4, 8 and 16."""
+    """What is matched of one picture: the soft picture (B, 1, H, W), keys (B, K, H / s, W / s) for s of 4, 8, 16."""
 
+    picture: Tensor
     quarter: Tensor
     eighth: Tensor
     sixteenth: Tensor
@@ -40,15 +48,16 @@ class Encoder(nn.Module):
         """Encode one picture."""
         centred = luma - luma.mean((2, 3), keepdim=True)
         contrast = (centred * centred).mean((2, 3), keepdim=True)
-        quarter = self.quarter(centred / torch.sqrt(contrast + 1e-4))
+        picture = centred / torch.sqrt(contrast + 1e-4)
+        quarter = self.quarter(picture)
         eighth = self.eighth(quarter)
         sixteenth = self.sixteenth(eighth)
         maps = zip(self.keys, (quarter, eighth, sixteenth), strict=True)
-        return Features(*(standardise(key(x)) for key, x in maps))
+        return Features(soften(picture), *(standardise(key(x)) for key, x in maps))
 
 
 class Refiner(nn.Module):
-    """One level of the pyramid: cost volume, both pictures' keys and the coarser guess to a better guess.
+    """One level of the pyramid: cost volume and the coarser guess to a better guess.
 
     The best match of the cost volume (its soft arg max: Xu et al., GMFlow, CVPR 2022, eq. 3, here over a small
     neighbourhood) is added at once; the convolutions correct it.
@@ -56,24 +65,30 @@ class Refiner(nn.Module):
 
     shifts: Tensor
 
-    def __init__(self, *, keys: int, radius: int, hidden_in: int, hidden_out: int, width: int) -> None:
+    def __init__(self, *, radius: int, context: int, hidden_in: int, hidden_out: int, widths: Sequence[int]) -> None:
+        """``context`` channels of what is known of the place itself come beside the cost volume."""
         super().__init__()
         self.radius = radius
-        cost = (2 * radius + 1) ** 2
         reach = torch.arange(-radius, radius + 1.0)
         self.register_buffer("shifts", torch.cartesian_prod(reach, reach).flip(1).T[:, :, None, None].contiguous())
         self.sharpness = nn.Parameter(torch.tensor(10.0))
-        self.body = nn.Sequential(conv(cost + 2 * keys + hidden_in + 4, width), conv(width, width))
-        self.hidden = conv(width, hidden_out)
+        seen = (2 * radius + 1) ** 2 + context + hidden_in + 4
+        self.spare = -seen % BLOCK
+        self.body = nn.Sequential(*(conv(a, b) for a, b in pairwise([seen + self.spare, *widths])))
+        self.hidden = conv(widths[-1], hidden_out)
         self.head = nn.Conv2d(hidden_out, 3, 3, padding=1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, first: Tensor, second: Tensor, flow: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Flow in cells of this level (B, 2, H, W), log of its Laplace scale (B, 1, H, W), hidden state."""
+    def forward(self, first: Tensor, second: Tensor, flow: Tensor, *beside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Flow in cells of this level (B, 2, H, W), log of its Laplace scale (B, 1, H, W), hidden state.
+
+        ``first`` and ``second`` (warped by ``flow``) are the keys to match, ``beside`` the context and hidden state.
+        """
         cost = correlate(first, second, self.radius)
         match = F.conv2d(torch.softmax(cost * self.sharpness, 1), self.shifts)
-        hidden = self.hidden(self.body(torch.cat([cost, first, second, hidden, flow, match], 1)))
+        spare = torch.zeros_like(first[:, : self.spare])
+        hidden = self.hidden(self.body(torch.cat([cost, *beside, flow, match, spare], 1)))
         update = self.head(hidden)
         return flow + match + update[:, :2], update[:, 2:], hidden
 
@@ -83,34 +98,45 @@ class FlowNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        quarter, eighth, sixteenth = KEYS
+        _, eighth, sixteenth = KEYS
         self.encoder = Encoder()
-        self.coarse = Refiner(keys=sixteenth, radius=4, hidden_in=0, hidden_out=32, width=80)
-        self.middle = Refiner(keys=eighth, radius=2, hidden_in=32, hidden_out=32, width=64)
-        self.fine = Refiner(keys=quarter, radius=1, hidden_in=32, hidden_out=24, width=32)
+        self.coarse = Refiner(radius=4, context=2 * sixteenth, hidden_in=0, hidden_out=32, widths=(80, 80))
+        self.middle = Refiner(radius=2, context=2 * eighth, hidden_in=32, hidden_out=32, widths=(64, 64))
+        self.fine = Refiner(radius=1, context=0, hidden_in=32, hidden_out=24, widths=(32,))
+        self.polish = Polish(hidden_in=24)
 
-    def forward(self, luma: Tensor, quarter: Tensor, eighth: Tensor, sixteenth: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, luma: Tensor, picture: Tensor, quarter: Tensor, eighth: Tensor, sixteenth: Tensor
+    ) -> tuple[Tensor, ...]:
         """Measure the motion from the remembered frame to ``luma``.
 
-        ``luma`` is (B, 1, H, W) in [0, 1], H and W multiples of 16; the other three are the keys that the call before
-        returned (zeros at the start, when the flow means nothing). Returns flow (B, 2, H / 4, W / 4) in pixels of the
-        input, the log of its Laplace scale in pixels (B, 1, H / 4, W / 4), and this picture's keys.
+        ``luma`` is (B, 1, H, W) in [0, 1], H and W multiples of 16; the other four are the features that the call
+        before returned (zeros at the start, when the flow means nothing). Returns flow (B, 2, H / 4, W / 4) in pixels
+        of the input, the log of its Laplace scale in pixels (B, 1, H / 4, W / 4), and this picture's features.
         """
         now = self.encoder(luma)
-        flow, log_scale = self.match(Features(quarter, eighth, sixteenth), now)[-1]
+        flow, log_scale = self.match(Features(picture, quarter, eighth, sixteenth), now)[-1]
         return flow, log_scale, *now
 
     def match(self, before: Features, now: Features) -> list[tuple[Tensor, Tensor]]:
-        """Flow and log scale, in input pixels, at 1/16, 1/8 and 1/4."""
-        still = torch.zeros_like(before.sixteenth[:, :2])
-        flow, log_scale, hidden = self.coarse(before.sixteenth, now.sixteenth, still, still[:, :0])
+        """Flow and log scale, in input pixels, at 1/16, 1/8, 1/4, and at 1/4 polished."""
+        first, second = before.sixteenth, now.sixteenth
+        flow, log_scale, hidden = self.coarse(first, second, torch.zeros_like(first[:, :2]), first, second)
         levels = [(flow * 16.0, log_scale)]
-        for refine, first, second, stride in (
-            (self.middle, before.eighth, now.eighth, 8.0),
-            (self.fine, before.quarter, now.quarter, 4.0),
-        ):
-            flow = F.interpolate(flow, scale_factor=2.0, mode="bilinear", align_corners=False) * 2.0
-            hidden = F.interpolate(hidden, scale_factor=2.0, mode="nearest")
-            flow, log_scale, hidden = refine(first, warp_features(second, flow), flow, hidden)
-            levels.append((flow * stride, log_scale))
+
+        flow, hidden = _enlarge(flow, hidden)
+        first, second = before.eighth, warp_features(now.eighth, flow)
+        flow, log_scale, hidden = self.middle(first, second, flow, first, second, hidden)
+        levels.append((flow * 8.0, log_scale))
+
+        flow, hidden = _enlarge(flow, hidden)
+        flow, log_scale, hidden = self.fine(before.quarter, warp_features(now.quarter, flow), flow, hidden)
+        levels.append((flow * 4.0, log_scale))
+
+        levels.append(self.polish(before.picture, now.picture, *levels[-1], hidden))
         return levels
+
+
+def _enlarge(flow: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    flow = F.interpolate(flow, scale_factor=2.0, mode="bilinear", align_corners=False) * 2.0
+    return flow, F.interpolate(hidden, scale_factor=2.0, mode="nearest")

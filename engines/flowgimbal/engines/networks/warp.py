@@ -17,42 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from flowgimbal.engines.motion import LANES
-from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, RAW, ROWS, TAPS
-from flowgimbal.engines.timeline import BINS
+from flowgimbal.engines.shapes import COLUMNS, ROWS, TAPS
 
-KNEE = 0.75  # part of the margin that is used freely; the rest is approached softly
-
-
-class LanePolicy(nn.Module):
-    """Predicts each lane's kernel over time from all lanes' paths."""
-
-    def __init__(self, *, width: int = 128) -> None:
-        super().__init__()
-        seen = TAPS + (RAW + BINS) + CONDITIONS + LANES
-        self.look = nn.Sequential(nn.Linear(seen, width), nn.GELU())
-        self.think = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
-        self.decide = nn.Linear(width, TAPS)
-        nn.init.zeros_(self.decide.weight)
-        nn.init.zeros_(self.decide.bias)
-        with (
-            torch.no_grad()
-        ):  # to begin with: hold the last shown picture, drift back with a time constant of 20 frames
-            self.decide.bias[RAW] = 0.95
-
-    def forward(self, paths: Tensor, cover: Tensor, conditions: Tensor) -> Tensor:
-        """Kernels (B, LANES, TAPS).
-
-        ``paths`` (B, LANES, TAPS) in margins relative to the due frame's raw position, ``cover`` (B, RAW + BINS) says
-        how much of each bin is known, ``conditions`` (B, CONDITIONS).
-        """
-        batch = paths.shape[0]
-        lane = torch.eye(LANES, device=paths.device, dtype=paths.dtype).expand(batch, LANES, LANES)
-        seen = torch.cat([cover, conditions], 1)[:, None].expand(batch, LANES, cover.shape[1] + CONDITIONS)
-        squashed = torch.sign(paths) * torch.log1p(4.0 * paths.abs())
-        hidden = self.look(torch.cat([squashed, seen, lane], -1))
-        shared = hidden.mean(1, keepdim=True).expand_as(hidden)
-        kernel: Tensor = self.decide(self.think(torch.cat([hidden, shared], -1)))
-        return kernel
+KNEE = 0.9  # part of the margin that is used freely; the rest is approached softly
 
 
 def lane_fields(x: Tensor, y: Tensor, aspect: Tensor) -> Tensor:
@@ -84,9 +51,11 @@ def soften(offsets: Tensor) -> Tensor:
 class WarpNetwork(nn.Module):
     """Dense warp of the frame that is due, on a fixed lattice over the visible part of the picture."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: nn.Module, *, dense: bool = True) -> None:
+        """Decide by ``policy``; without ``dense`` the warp is a homography's grid (StabNet: Wang et al., 2018)."""
         super().__init__()
-        self.policy = LanePolicy()
+        self.policy = policy
+        self.dense = dense
         y, x = torch.meshgrid(torch.linspace(-1, 1, ROWS), torch.linspace(-1, 1, COLUMNS), indexing="ij")
         self.register_buffer("x", x.flatten(), persistent=False)
         self.register_buffer("y", y.flatten(), persistent=False)
@@ -110,12 +79,12 @@ class WarpNetwork(nn.Module):
         fields = window.reshape(batch, TAPS, 2 * ROWS * COLUMNS)
         square = torch.exp(2 * conditions[:, 3])
         lanes = self._lanes(fields, square)
-        kernel = self.policy(lanes.transpose(1, 2), cover, conditions)
+        decided, kernel = self.policy(lanes.transpose(1, 2), cover, conditions)
         basis = lane_fields(self.x, self.y, torch.sqrt(square)).reshape(batch, LANES, 2 * ROWS * COLUMNS)
-        decided = torch.einsum("blt,btl->bl", kernel, lanes)
-        rest = fields - torch.einsum("btl,bln->btn", lanes, basis)
-        rest_kernel = kernel[:, 4:].mean(1)
-        offset = torch.einsum("bl,bln->bn", decided, basis) + torch.einsum("bt,btn->bn", rest_kernel, rest)
+        offset = torch.einsum("bl,bln->bn", decided, basis)
+        if self.dense:
+            rest = fields - torch.einsum("btl,bln->btn", lanes, basis)
+            offset = offset + torch.einsum("bt,btn->bn", kernel[:, 4:].mean(1), rest)
         return soften(offset.reshape(batch, 2, ROWS * COLUMNS)).reshape(batch, 2, ROWS, COLUMNS)
 
     def _lanes(self, fields: Tensor, square: Tensor) -> Tensor:

@@ -3,8 +3,10 @@
 * Stability: energy of the shown path above 1 Hz, in decibels (what a viewer feels as shake), of its second difference
   (fine jitter: the paper's motion loss, eq. 4, for a path instead of a pair), of its sway between 0.4 and 1 Hz.
 * Stillness: energy of the shown velocity, weighted by strength: at 1 the network works as a tripod.
+* Overshoot: how far the shown path leaves what the raw one spans within a second; a pan that ends is not run past.
 * Fidelity: how far the picture is moved, in margins; it brings the picture back to the middle, and weighs more the
   lower the strength.
+* Excess: how far beyond the crop limit a warp was wanted; the limit's own gradient vanishes there.
 Logarithms, so that a little shake counts as much as a lot: the mean over clips is a mean of decibels.
 """
 
@@ -12,8 +14,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 FLOOR = 0.15  # pixels of a 1280-px-wide frame; below it nobody sees a difference
+NEAR = 1.0  # seconds within which the shown path may take what the raw one spans
 
 
 def high_pass(path: Tensor, rate: float, low: float, high: float | None = None) -> Tensor:
@@ -41,8 +45,21 @@ def level(part: Tensor, floor: float = FLOOR) -> Tensor:
     return 0.5 * torch.log(energy(part) + floor**2)
 
 
-def path_loss(shown: Tensor, offsets: Tensor, rate: float, strength: Tensor) -> Tensor:
-    """Loss of each sample (B,): ``shown`` (B, T, 9, 2) in px of a 1280 frame, ``offsets`` (B, T, 8) in margins."""
+def overshoot(shown: Tensor, raw: Tensor, rate: float) -> Tensor:
+    """How far ``shown`` (B, T, points, 2) leaves the range that ``raw`` has within NEAR seconds, same shape."""
+    reach = int(NEAR * rate)
+    framed = F.pad(raw.flatten(2).transpose(1, 2), (reach, reach), mode="replicate")
+    top, bottom = F.max_pool1d(framed, 2 * reach + 1, 1), -F.max_pool1d(-framed, 2 * reach + 1, 1)
+    path = shown.flatten(2).transpose(1, 2)
+    beyond = F.relu(path - top) + F.relu(bottom - path)
+    return beyond.transpose(1, 2).reshape(shown.shape)
+
+
+def path_loss(shown: Tensor, raw: Tensor, offsets: Tensor, excess: Tensor, rate: float, strength: Tensor) -> Tensor:
+    """Loss of each sample (B,).
+
+    ``shown`` and ``raw`` (B, T, 9, 2) in px of a 1280 frame; ``offsets`` (B, T, 8) and ``excess`` (B, T, 2) in margins.
+    """
     cut = min(int(0.3 * rate), shown.shape[1] // 8)
     inner = slice(cut, shown.shape[1] - cut)
     shake = level(high_pass(shown, rate, 1.0)[:, inner])
@@ -50,5 +67,8 @@ def path_loss(shown: Tensor, offsets: Tensor, rate: float, strength: Tensor) -> 
     scale = (rate / 30) ** 2
     jitter = level(torch.diff(shown, n=2, dim=1)[:, inner] * scale, 0.3 * FLOOR)
     speed = level(torch.diff(shown, dim=1) * (rate / 30), FLOOR)
+    past = level(overshoot(shown, raw, rate), 1.0)
     away = offsets.square().sum(-1).mean(1)
-    return shake + 0.15 * sway + 0.25 * jitter + 0.3 * strength**4 * speed + 2.0 * (1 - strength) ** 2 * away
+    over = torch.log1p(excess.square().sum(-1).mean(1))
+    held = 0.3 * strength**4 * speed + 2.0 * (1 - strength) ** 2 * away
+    return shake + 0.15 * sway + 0.25 * jitter + 0.15 * past + 0.2 * over + held

@@ -46,7 +46,7 @@ def generate(rng: np.random.Generator, frames: int, rate: float) -> Steps:
     """Motion per frame (frames, 8) of an invented camera."""
     time = np.arange(frames + 1) / rate
     path = np.zeros((frames + 1, LANES))
-    level = np.exp(rng.uniform(np.log(0.001), np.log(0.06)))  # shift, half widths RMS
+    level = np.exp(rng.uniform(np.log(0.002), np.log(0.12)))  # shift, half widths RMS
     spread = np.array([1, rng.uniform(0.5, 1.5), 0.15, 0.3, 0.05, 0.05, 0.1, 0.1])
     if rng.random() < 0.08:
         level = 0.0002  # tripod: noise only
@@ -110,7 +110,7 @@ def _pan(rng: np.random.Generator, time: NDArray[np.float64]) -> NDArray[np.floa
 
 @dataclass(frozen=True, slots=True)
 class PathMaker:
-    """Draws batches of camera motion, half of it recorded (turned, mirrored, reversed, mixed), half generated."""
+    """Draws batches of camera motion, most of it recorded (turned, mirrored, reversed, mixed), the rest generated."""
 
     recordings: list[Recording]
 
@@ -119,12 +119,12 @@ class PathMaker:
         return np.stack([self._one(rng, frames, rate) for _ in range(batch)])
 
     def _one(self, rng: np.random.Generator, frames: int, rate: float) -> Steps:
-        if rng.random() < 0.5:
+        if rng.random() < 0.4:
             return generate(rng, frames, rate)
         steps = self._recorded(rng, frames)
         if rng.random() < 0.25:
             steps = steps + self._recorded(rng, frames) * np.float32(rng.uniform(0.2, 1))
-        return steps * np.float32(np.exp(rng.uniform(np.log(0.3), np.log(1.8))))
+        return steps * np.float32(np.exp(rng.uniform(np.log(0.4), np.log(2.2))))
 
     def _recorded(self, rng: np.random.Generator, frames: int) -> Steps:
         steps = self.recordings[rng.integers(len(self.recordings))].steps

@@ -79,6 +79,11 @@ class SceneMaker:
         first, second = self._camera(dice, first, second, flow)
         return Pair(first, second, flow)
 
+    def motion(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Flow of the background alone, (batch, 2, height / 4, width / 4) in pixels: nothing is rendered."""
+        cells = F.avg_pool2d(_pixels(batch, self.height, self.width), STRIDE)
+        return self._layer(_Dice(batch, generator), self.largest).move(cells) - cells
+
     def _layer(self, dice: _Dice, largest: float) -> _Layer:
         moving = (dice.uniform(0, 1) > 0.08).float()
         length = torch.exp(dice.uniform(math.log(0.1), math.log(largest))) * moving
@@ -233,5 +238,6 @@ def _compress(image: Tensor, step: Tensor) -> Tensor:
     blocks = image.reshape(batch, height // 8, 8, width // 8, 8).transpose(2, 3)
     coefficients = basis @ blocks @ basis.T
     quantum = step[..., None] * (1 + 0.5 * (n[:, None] + n[None]))
-    quantised = torch.round(coefficients / quantum.clamp(min=1e-4)) * quantum
+    quantum = quantum.clamp(min=1e-4)
+    quantised = torch.round(coefficients / quantum) * quantum
     return (basis.T @ quantised @ basis).transpose(2, 3).reshape(image.shape)

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from flowgimbal.engines.motion import LANES, basis
-from flowgimbal.engines.networks.warp import LanePolicy, lane_fields, soften
+from flowgimbal.engines.networks.policies import LanePolicy, Policy, TransformerPolicy
+from flowgimbal.engines.networks.warp import lane_fields, soften
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
 from flowgimbal.engines.training.losses import energy, high_pass, path_loss
 from flowgimbal.engines.training.paths import HELD_OUT, PathMaker, load_recordings
@@ -59,8 +60,11 @@ def lane_scale(crop: float, aspect: float) -> Tensor:
     return torch.tensor([wide, high, wide, high, wide, high, wide, crop / aspect])
 
 
-def unroll(policy: LanePolicy, raw: Tensor, setting: Setting) -> Tensor:
-    """Offsets (B, T, 8) in margins that the network gives along raw paths (B, T, 8) in margins."""
+def unroll(policy: Policy, raw: Tensor, setting: Setting) -> tuple[Tensor, Tensor]:
+    """Offsets (B, T, 8) that the network gives along raw paths (B, T, 8), and how far each axis wanted more (B, T, 2).
+
+    All in margins.
+    """
     batch, frames, _ = raw.shape
     reach = math.ceil(REACH * setting.rate) + 1
     weights, covers = _bins(setting.rate, reach)
@@ -87,7 +91,7 @@ def unroll(policy: LanePolicy, raw: Tensor, setting: Setting) -> Tensor:
     y, x = (e.flatten() for e in torch.meshgrid(edge, edge, indexing="ij"))
     fields = lane_fields(x, y, torch.tensor([setting.aspect]))[0]  # (8, 2, 9)
     shown = raw.new_zeros(batch, reach + 1, LANES)  # last shown first
-    offsets = []
+    offsets, excess = [], []
     for t in range(frames):
         now = raw[:, t]
         known = min(max(t - 1, 0), reach)
@@ -95,7 +99,7 @@ def unroll(policy: LanePolicy, raw: Tensor, setting: Setting) -> Tensor:
         means = torch.einsum("jn,bnl->bjl", weights[known], shown) - now[:, None] * (covers[known] > 0)[:, None]
         paths = torch.cat([raw_means[:, t], last.transpose(1, 2), means.transpose(1, 2)], -1)
         cover = torch.cat([raw_cover[t], covers[known]]).expand(batch, -1)
-        wanted = (policy(paths, cover, conditions) * paths).sum(-1)
+        wanted, _ = policy(paths, cover, conditions)
         field = torch.einsum("bl,lcn->bcn", wanted, fields)
         # In lanes the crop limit can only scale all of them: by the axis that is further out, for the turning ones.
         free = field.abs().amax(2).clamp(min=1e-6)
@@ -103,8 +107,9 @@ def unroll(policy: LanePolicy, raw: Tensor, setting: Setting) -> Tensor:
         both = scale.amin(1)
         offset = wanted * torch.stack([scale[:, 0], scale[:, 1], *[both] * 6], 1)
         offsets.append(offset)
+        excess.append(torch.relu(free - 1.0))
         shown = torch.cat([(now + offset)[:, None], shown[:, :-1]], 1)
-    return torch.stack(offsets, 1)
+    return torch.stack(offsets, 1), torch.stack(excess, 1)
 
 
 def seen_points(aspect: float) -> Tensor:
@@ -118,15 +123,15 @@ def seen_points(aspect: float) -> Tensor:
 def draw_setting(rng: np.random.Generator, batch: int) -> Setting:
     """A setting as users choose them: mostly 30 Hz, mostly 10 % crop, mostly the default strength."""
     rate = float(rng.choice([10, 15, 24, 25, 30, 30, 30, 30, 50, 60]))
-    look_ahead = int(rng.choice([0, 0, 0, 1, 2, 3, 5, 8, 10, 15, 15, 15, 20, 30, 60]))
-    crop = 0.1 if rng.random() < 0.6 else float(np.exp(rng.uniform(np.log(0.03), np.log(0.4))))
-    strength = np.where(rng.random(batch) < 0.6, 0.8, rng.random(batch))
+    look_ahead = int(rng.choice([0, 0, 0, 0, 0, 1, 2, 3, 5, 5, 5, 8, 10, 15, 15, 15, 15, 20, 30]))
+    crop = 0.1 if rng.random() < 0.7 else float(np.exp(rng.uniform(np.log(0.03), np.log(0.4))))
+    strength = np.where(rng.random(batch) < 0.7, 0.8, rng.random(batch))
     aspect = float(rng.choice([9 / 16, 9 / 16, 9 / 16, 2 / 3, 3 / 4, 1.0, 16 / 9]))
     return Setting(rate, look_ahead, crop, aspect, torch.from_numpy(strength).float())
 
 
 @torch.no_grad()
-def validate(policy: LanePolicy, makers: PathMaker) -> dict[int, list[float]]:
+def validate(policy: Policy, makers: PathMaker) -> dict[int, list[float]]:
     """Gain in dB of each held-out path at look-ahead 0, 5 and 15, with a little measurement noise."""
     gains: dict[int, list[float]] = {}
     for look_ahead in (0, 5, 15):
@@ -136,7 +141,7 @@ def validate(policy: LanePolicy, makers: PathMaker) -> dict[int, list[float]]:
             setting = Setting(recording.rate, look_ahead, 0.1, 9 / 16, torch.tensor([0.8]))
             noise = 2e-4 * torch.randn(steps.shape, generator=torch.Generator().manual_seed(1))
             scale = lane_scale(setting.crop, setting.aspect)
-            offsets = unroll(policy, torch.cumsum(steps + noise, 1) / scale, setting) * scale
+            offsets = unroll(policy, torch.cumsum(steps + noise, 1) / scale, setting)[0] * scale
             points = seen_points(setting.aspect)
             path = torch.cumsum(steps, 1)
             cut = int(0.3 * recording.rate)
@@ -154,7 +159,7 @@ def train(args: argparse.Namespace) -> None:
     held_out = PathMaker([r for r in recordings if r.name in HELD_OUT and r.name.startswith("shaky")])
     maker = PathMaker([r for r in recordings if r.name not in HELD_OUT])
     torch.manual_seed(args.seed)
-    network = LanePolicy()
+    network: Policy = TransformerPolicy() if args.policy == "transformer" else LanePolicy()
     if args.start:
         load(network, args.start)
     run = Run(network, args.out, steps=args.steps, rate=args.rate, warm_up=100, memory=0.995)
@@ -167,9 +172,10 @@ def train(args: argparse.Namespace) -> None:
         scale = lane_scale(setting.crop, setting.aspect)
         noise = torch.exp(torch.empty(args.batch, 1, 1).uniform_(math.log(3e-5), math.log(1e-3)))
         measured = torch.cumsum(steps + noise * torch.randn_like(steps), 1)
-        offsets = unroll(run.network, measured / scale, setting)
-        shown = torch.einsum("btl,lpc->btpc", torch.cumsum(steps, 1) + offsets * scale, seen_points(setting.aspect))
-        run.learn(path_loss(shown, offsets, setting.rate, setting.strength).mean(), largest=0.5)
+        offsets, excess = unroll(run.network, measured / scale, setting)
+        path, points = torch.cumsum(steps, 1), seen_points(setting.aspect)
+        raw, shown = (torch.einsum("btl,lpc->btpc", p, points) for p in (path, path + offsets * scale))
+        run.learn(path_loss(shown, raw, offsets, excess, setting.rate, setting.strength).mean(), largest=0.5)
         if run.step % args.every == 0 or run.done:
             gains = validate(run.average, held_out)
             means = {k: round(float(np.mean(v)), 2) for k, v in gains.items()}
@@ -182,6 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="flowgimbal train warp", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--paths", type=Path, required=True, help="npz that `flowgimbal train paths` wrote")
     parser.add_argument("--out", type=Path, default=Path("runs/warp"), help="where checkpoints go")
+    parser.add_argument("--policy", choices=("lanes", "transformer"), default="lanes", help="how it sees the window")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of the paths")

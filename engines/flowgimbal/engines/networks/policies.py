@@ -1,0 +1,136 @@
+"""Policies of the warp network: from the lanes' paths to each lane's offset.
+
+All share one form: a kernel over time, and a free term where room is short. Within the room the best smoother is
+nearly linear, which a kernel does exactly; where the path leaves the room the decision is a plan ("begin to follow
+now"), which no kernel gives: hence the free term, in proportion to how far the paths go, so that a still picture stays
+still. They differ in how they look at the window.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from flowgimbal.engines.motion import LANES
+from flowgimbal.engines.shapes import CONDITIONS, RAW, TAPS
+from flowgimbal.engines.timeline import BINS
+
+ROOM = 0.8  # margins; a path that leaves this tube around the shown position will have to be followed
+
+
+class Sight(NamedTuple):
+    """What a policy sees of the paths (B, LANES, TAPS) each, and of the circumstances (B, RAW + BINS + CONDITIONS)."""
+
+    paths: Tensor  # relative to the due frame's raw position, squashed
+    moved: Tensor  # relative to where the picture was shown last, squashed
+    beyond: Tensor  # how far they leave the room around that
+    circumstances: Tensor
+    reach: Tensor  # (B, LANES) mean distance from where the picture was shown last, margins
+
+
+def look(paths: Tensor, cover: Tensor, conditions: Tensor) -> Sight:
+    """See ``Policy.forward``."""
+    known = torch.cat([cover[:, :RAW], torch.ones_like(cover[:, :1]), cover[:, RAW:]], 1)[:, None] > 0
+    moved = (paths - paths[..., RAW : RAW + 1]) * known
+    beyond = moved - moved.clamp(-ROOM, ROOM)
+    circumstances = torch.cat([cover, conditions], 1)
+    return Sight(_squash(paths), _squash(moved), beyond, circumstances, moved.abs().mean(-1))
+
+
+def _squash(paths: Tensor) -> Tensor:
+    return 0.7 * torch.asinh(4.0 * paths)
+
+
+class Policy(nn.Module):
+    """A way to decide; ``decide`` gives kernels and free terms (B, LANES, TAPS + 1)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, TAPS + 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        with torch.no_grad():  # to begin with: hold the last shown picture, drift back within 20 frames
+            self.head.bias[RAW] = 0.95
+
+    def decide(self, sight: Sight) -> Tensor:
+        """Hidden state of each lane (B, LANES, width)."""
+        raise NotImplementedError
+
+    def forward(self, paths: Tensor, cover: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """Offsets (B, LANES) in margins, and the kernels (B, LANES, TAPS) behind them.
+
+        ``paths`` (B, LANES, TAPS) in margins relative to the due frame's raw position, ``cover`` (B, RAW + BINS) says
+        how much of each bin is known, ``conditions`` (B, CONDITIONS).
+        """
+        sight = look(paths, cover, conditions)
+        kernel, free = self.head(self.decide(sight)).split((TAPS, 1), -1)
+        return (kernel * paths).sum(-1) + free[..., 0] * sight.reach, kernel
+
+
+class LanePolicy(Policy):
+    """Perceptrons over the whole window of a lane; lanes know of each other by the mean of what they see."""
+
+    def __init__(self, *, width: int = 288, blocks: int = 2) -> None:
+        super().__init__(width)
+        seen = 3 * TAPS + (RAW + BINS) + CONDITIONS + LANES
+        self.look = nn.Sequential(nn.Linear(seen, width), nn.GELU())
+        self.think = nn.Sequential(nn.Linear(2 * width, width), nn.GELU())
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(width, width), nn.GELU()) for _ in range(blocks))
+
+    def decide(self, sight: Sight) -> Tensor:
+        """See ``Policy``."""
+        batch = sight.paths.shape[0]
+        lane = torch.eye(LANES, device=sight.paths.device, dtype=sight.paths.dtype).expand(batch, -1, -1)
+        around = sight.circumstances[:, None].expand(-1, LANES, -1)
+        hidden = self.look(torch.cat([sight.paths, sight.moved, sight.beyond, around, lane], -1))
+        shared = hidden.mean(1, keepdim=True).expand_as(hidden)
+        thought: Tensor = self.think(torch.cat([hidden, shared], -1))
+        for block in self.blocks:
+            thought = thought + block(thought)
+        return thought
+
+
+class Attention(nn.Module):
+    """Lanes ask, moments answer: one block of cross-attention and perceptron (Vaswani et al., NeurIPS 2017)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.ask, self.answer = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+        self.think = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, lanes: Tensor, moments: Tensor) -> Tensor:
+        """Lanes (B, LANES, width) after a look at the moments (B, TAPS, width)."""
+        key, value = self.answer(moments).unflatten(-1, (2, self.heads, -1)).unbind(2)
+        query = self.ask(self.before(lanes)).unflatten(-1, (self.heads, -1))
+        heard = F.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+        lanes = lanes + self.out(heard.transpose(1, 2).flatten(2))
+        result: Tensor = lanes + self.think(self.after(lanes))
+        return result
+
+
+class TransformerPolicy(Policy):
+    """A small temporal transformer: one token a moment (all lanes' positions), one query a lane."""
+
+    def __init__(self, *, width: int = 64, heads: int = 4, blocks: int = 2) -> None:
+        super().__init__(width)
+        self.moment = nn.Linear(3 * LANES, width)
+        self.time = nn.Parameter(0.02 * torch.randn(TAPS, width))
+        self.lane = nn.Parameter(0.02 * torch.randn(LANES, width))
+        self.around = nn.Linear(RAW + BINS + CONDITIONS, width)
+        self.norm = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(Attention(width, heads) for _ in range(blocks))
+
+    def decide(self, sight: Sight) -> Tensor:
+        """See ``Policy``."""
+        seen = torch.cat([sight.paths, sight.moved, sight.beyond], 1).transpose(1, 2)
+        moments = self.norm(self.moment(seen) + self.time)
+        lanes: Tensor = self.lane + self.around(sight.circumstances)[:, None]
+        for block in self.blocks:
+            lanes = block(lanes, moments)
+        return lanes
