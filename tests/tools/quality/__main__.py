@@ -123,7 +123,7 @@ def make(folder: Path, steady: Path, photos: Path, work: Path, page: Path, peers
     say("drawing")
     images = page.parent / "images/quality"
     images.mkdir(parents=True, exist_ok=True)
-    shown = [OURS[0], OURS[-1]]
+    shown = [OURS[0], OURS[2]]
     origins = clips.origins(folder.parent / "MANIFEST.tsv")
     paths = draw_paths(results, pan, shown, images)
     stills = draw_stills(real, origins, results, shown, run.store, images)

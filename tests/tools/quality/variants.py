@@ -55,6 +55,9 @@ OURS = (
     Variant("look-ahead 0", "0 frames", ("--look-ahead-frames", "0")),
     Variant("look-ahead 5", "5 frames", ("--look-ahead-frames", "5")),
     Variant("look-ahead 15", "15 frames", ("--look-ahead-frames", "15")),
+    Variant("homography, look-ahead 0", "0 frames", ("--look-ahead-frames", "0", "--warp", "homography")),
+    Variant("transformer, look-ahead 0", "0 frames", ("--look-ahead-frames", "0", "--warp", "transformer")),
+    Variant("flow by DIS medium, look-ahead 0", "0 frames", ("--look-ahead-frames", "0", "--flow", "dis")),
 )
 
 
