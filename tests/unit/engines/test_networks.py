@@ -19,7 +19,7 @@ from flowgimbal.engines.networks.warp import WarpNetwork, lane_fields, soften  #
 from flowgimbal.engines.onnx import WARPS  # noqa: E402
 from flowgimbal.engines.shapes import RAW, TAPS  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
-from flowgimbal.engines.training import flow, losses, paths, scenes, warp  # noqa: E402
+from flowgimbal.engines.training import accuracy, flow, losses, paths, scenes, warp  # noqa: E402
 from flowgimbal.engines.training.run import Run, load  # noqa: E402
 
 
@@ -255,3 +255,25 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     second.save(0.5, {})
     best = torch.load(tmp_path / "parts" / "best.pt")
     assert best["step"] == 4
+
+
+def test_flow_files_are_read_and_others_refused(tmp_path: Path) -> None:
+    truth = np.arange(24, dtype="<f4").reshape(3, 4, 2)
+    truth[0, 0] = 1e10  # Middlebury's unknown
+    file = tmp_path / "a_flow.flo"
+    file.write_bytes(np.float32(202021.25).tobytes() + np.array([4, 3], "<i4").tobytes() + truth.tobytes())
+    read = accuracy.read_flo(file)
+    assert np.isnan(read[:, 0, 0]).all()
+    assert read[1, 2, 3] == truth[2, 3, 1]
+    file.write_bytes(b"PIEH")
+    with pytest.raises(ValueError, match="not a"):
+        accuracy.read_flo(file)
+
+
+def test_accuracy_counts_the_known_cells_in_pixels_of_the_full_picture() -> None:
+    picture = np.random.default_rng(1).integers(0, 255, (352, 640), np.uint8)
+    truth = np.full((2, 88, 160), 3.0, np.float32)
+    truth[:, :, :80] = np.nan
+    found = accuracy.errors(lambda first, _: np.zeros((2, *first.shape), np.float32), (picture, picture, truth))
+    assert found == pytest.approx(np.sqrt(18))
+    assert 44 * 39 <= len(found) <= 44 * 40
