@@ -8,6 +8,7 @@ still. They differ in how they look at the window.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -44,8 +45,8 @@ def _squash(paths: Tensor) -> Tensor:
     return 0.7 * torch.asinh(4.0 * paths)
 
 
-class Policy(nn.Module):
-    """A way to decide; ``decide`` gives kernels and free terms (B, LANES, TAPS + 1)."""
+class Policy(nn.Module, ABC):
+    """A way to decide: ``decide`` looks at the window, the head makes kernels and free terms of what it gives."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -55,9 +56,9 @@ class Policy(nn.Module):
         with torch.no_grad():  # to begin with: hold the last shown picture, drift back within 20 frames
             self.head.bias[RAW] = 0.95
 
+    @abstractmethod
     def decide(self, sight: Sight) -> Tensor:
         """Hidden state of each lane (B, LANES, width)."""
-        raise NotImplementedError
 
     def forward(self, paths: Tensor, cover: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets (B, LANES) in margins, and the kernels (B, LANES, TAPS) behind them.
