@@ -26,7 +26,7 @@ class DisFlow:
         self._local = threading.local()  # a DIS object has buffers of its own: one for each thread
 
     def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
-        """See ``Engine.flow``; DIS says nothing of its error, so that texture stands in for sureness."""
+        """See ``FlowMeter.flow``; DIS says nothing of its error, so that texture stands in for sureness."""
         if memory is None or memory.shape != luma.shape:
             return None, luma
         dis = getattr(self._local, "dis", None)

@@ -1,17 +1,19 @@
-"""What the server asks of an engine: run the flow network and the warp network. Knows no torch."""
+"""What the server asks of an engine: measure the motion, decide the warp, move the pixels. Knows no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flowgimbal.engines.picture import Picture
 from flowgimbal.engines.shapes import AREA, MULTIPLE
 
 Luma = NDArray[np.uint8]
-Memory = Any  # what an engine keeps of the frame before; opaque to everybody else
+Held = Any  # a picture where the engine works, in memory or on the card; opaque to everybody else
+Memory = Any  # what an engine keeps of the frame before; as opaque
 
 
 class EngineError(RuntimeError):
@@ -42,8 +44,16 @@ class FlowMeter(Protocol):
         ...
 
 
-class Engine(FlowMeter, Protocol):
-    """Runs both networks for any number of streams at a time; every method may be called from any thread."""
+class Measurement(NamedTuple):
+    """What an engine sees of a picture."""
+
+    field: FlowField | None  # since the frame before; None without one
+    memory: Memory
+    contrast: float  # grey levels RMS, of the picture as the flow network sees it
+
+
+class Engine(Protocol):
+    """Works for any number of streams at a time; every method may be called from any thread and raise EngineError."""
 
     @property
     def name(self) -> str:
@@ -51,7 +61,19 @@ class Engine(FlowMeter, Protocol):
         ...
 
     def warm_up(self) -> None:
-        """Load and run everything once; raises EngineError."""
+        """Load and run everything once."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; no other method may be called after it."""
+        ...
+
+    def hold(self, picture: Picture) -> Held:
+        """Take a picture to where the engine works; its planes must not change while it is held."""
+        ...
+
+    def measure(self, held: Held, memory: Memory | None) -> Measurement:
+        """The motion between the frame that ``memory`` was returned for and this one, as ``FlowMeter.flow``."""
         ...
 
     def warp(
@@ -60,7 +82,15 @@ class Engine(FlowMeter, Protocol):
         """Decide the offsets of the due frame: float32 (2, ROWS, COLUMNS) in margins, within [-1, 1].
 
         ``window`` is (TAPS, 2, ROWS, COLUMNS), ``cover`` (RAW + BINS,), ``conditions`` (4,), as the warp network
-        documents them. Raises EngineError.
+        documents them.
+        """
+        ...
+
+    def sample(self, held: Held, mesh: NDArray[np.float32]) -> Picture:
+        """The picture seen through the ``mesh`` (rows, cols, 2): a new one of the same layout, in memory.
+
+        Vertex (i, j) stands at the normalised output position (j / (cols - 1), i / (rows - 1)) and holds the
+        normalised input position (u, v) shown there; 0 and 1 are the outer edges of the first and the last pixel.
         """
         ...
 

@@ -9,7 +9,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import EngineError, FlowField, FlowMeter, Luma, Memory
+from flowgimbal.engines.engine import EngineError, FlowField, FlowMeter, Luma, Measurement, Memory, flow_size
+from flowgimbal.engines.host import HostPixels, shrink
+from flowgimbal.engines.picture import Layout, Picture, luma
 from flowgimbal.engines.shapes import COLUMNS, FEATURES, KEYS, ROWS, TAPS
 
 WARPS = ("dense", "homography", "transformer")  # the family of warp networks, see ``networks``
@@ -36,27 +38,30 @@ class OnnxFlow:
         return FlowField(flow[0], np.exp(log_scale[0, 0])), now
 
 
-class OnnxEngine:
+class OnnxEngine(HostPixels):
     """The warp network on the CPU, behind the flow network or another meter of flow."""
 
     def __init__(
         self, meter: FlowMeter | None = None, *, warp: str = DEFAULT_WARP, name: str = "onnxruntime-cpu"
     ) -> None:
+        super().__init__()
         self.name = name
         self._meter = meter or OnnxFlow()
         self._session = _session(f"warp_{warp}.onnx", 1)
 
     def warm_up(self) -> None:
         """Run both networks once."""
-        still = np.zeros((176, 320), np.uint8)
-        _, memory = self.flow(still, None)
-        self.flow(still, memory)
+        still = Picture(Layout.GRAY, (np.zeros((176, 320), np.uint8),))
+        memory = self.measure(still, None).memory
+        self.measure(still, memory)
         taps, lattice = np.zeros(TAPS, np.float32), np.zeros((TAPS, 2, ROWS, COLUMNS), np.float32)
         self.warp(lattice, taps[:-1], taps[:4])
 
-    def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
-        """See ``FlowMeter.flow``."""
-        return self._meter.flow(luma, memory)
+    def measure(self, held: Picture, memory: Memory | None) -> Measurement:
+        """See ``Engine.measure``."""
+        small = shrink(luma(held), flow_size(*held.size))
+        field, now = self._meter.flow(small, memory)
+        return Measurement(field, now, float(small.std()))
 
     def warp(
         self, window: NDArray[np.float32], cover: NDArray[np.float32], conditions: NDArray[np.float32]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from flowgimbal.engines.dis import DisFlow
-from flowgimbal.engines.engine import Engine, FlowField, Luma, Memory
+from flowgimbal.engines.engine import Engine, FlowField, Measurement, Memory, flow_size
+from flowgimbal.engines.host import HostPixels
 from flowgimbal.engines.onnx import DEFAULT_WARP, WARPS, OnnxEngine, OnnxFlow
+from flowgimbal.engines.picture import Picture
 from flowgimbal.engines.shapes import COLUMNS, ROWS, STRIDE
 
 ENGINES = ("auto", "cpu", "identity")
 FLOWS = ("network", "dis")
 
 
-class IdentityEngine:
+class IdentityEngine(HostPixels):
     """Sees no motion and moves nothing: the test double."""
 
     name = "identity"
@@ -22,10 +26,12 @@ class IdentityEngine:
     def warm_up(self) -> None:
         """Nothing to warm."""
 
-    def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:  # noqa: ARG002
+    def measure(self, held: Picture, memory: Memory | None) -> Measurement:  # noqa: ARG002
         """No motion."""
-        cells = (luma.shape[0] // STRIDE, luma.shape[1] // STRIDE)
-        return FlowField(np.zeros((2, *cells), np.float32), np.ones(cells, np.float32)), luma.shape
+        width, height = flow_size(*held.size)
+        cells = (height // STRIDE, width // STRIDE)
+        field = FlowField(np.zeros((2, *cells), np.float32), np.ones(cells, np.float32))
+        return Measurement(field, held.size, math.inf)
 
     def warp(self, *_: NDArray[np.float32]) -> NDArray[np.float32]:
         """No offset."""

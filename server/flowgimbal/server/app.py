@@ -12,7 +12,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from flowgimbal.engines.engine import EngineError
+from flowgimbal.engines.engine import Engine, EngineError
 from flowgimbal.engines.picker import pick
 from flowgimbal.server import addresses, logs, process
 from flowgimbal.server.config import ServeConfig
@@ -41,6 +41,7 @@ class Server:
         self._config = config
         self._metrics = Metrics()
         self._page: MetricsPage | None = None
+        self._engine: Engine | None = None
         self._service = StabilizerService(config, self._metrics)
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(interceptors=[StatusInterceptor()], options=_options(config))
@@ -72,6 +73,7 @@ class Server:
             started = time.monotonic()
             try:
                 engine = await asyncio.to_thread(pick, self._config.engine, self._config.flow, self._config.warp)
+                self._engine = engine
                 await asyncio.to_thread(engine.warm_up)
             except (EngineError, ValueError, OSError, RuntimeError, ImportError) as error:
                 raise StartupError(f"engine: {self._config.engine!r} cannot run: {error}") from error
@@ -118,6 +120,8 @@ class Server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._service.idle()
+                if self._engine:
+                    await asyncio.to_thread(self._engine.close)
         if self._page:
             self._page.close()
         addresses.forget(self.addresses)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from flowgimbal.engines.engine import Held
+from flowgimbal.engines.picture import Picture
 from flowgimbal.server.codecs.codec import RawFrame
 from flowgimbal.server.errors import StreamError
-from flowgimbal.server.frame import Picture
 from flowgimbal.server.stabilizer import Stabilizer
 from flowgimbal.server.window import Step
 from flowgimbal.v1 import stabilizer_pb2 as pb
@@ -59,6 +60,7 @@ class Job:
     raw: RawFrame | None
     clock: Clock = field(default_factory=Clock)
     picture: Picture | None = None
+    held: Held = None
     stabilizer: Stabilizer | None = None
     step: Step | None = None
     transform: list[float] = field(default_factory=list)

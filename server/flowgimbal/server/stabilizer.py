@@ -1,8 +1,9 @@
 """The heart: measure, remember, decide, limit, warp. Knows no gRPC and no codec.
 
-stabilizer = Stabilizer(pick(), Settings(look_ahead=0), width, height)
-for luma, time_ns in frames:
-    warp = stabilizer.decide(stabilizer.measure(luma, time_ns))
+engine = pick()
+stabilizer = Stabilizer(engine, Settings(look_ahead=0), width, height)
+for picture, time_ns in frames:
+    warp = stabilizer.decide(stabilizer.measure(engine.hold(picture), time_ns))
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import Engine, Memory, flow_size
+from flowgimbal.engines.engine import Engine, Held, Memory
 from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.crop import Crop, Cropper
@@ -44,7 +43,6 @@ class Stabilizer:
         self._engine = engine
         self._settings = settings
         self._aspect = height / width
-        self._flow_size = flow_size(width, height)
         self._memory: Memory | None = None
         self._doubted = False  # whether nothing connected the frame before to those before it
         self._time_ns: int | None = None
@@ -53,18 +51,17 @@ class Stabilizer:
         self._cropper = Cropper(settings.crop, settings.max_crop_ratio)
         self._active = settings.strength > 0.0 and settings.max_crop_ratio > LEAST_CROP
 
-    def measure(self, luma: NDArray[np.uint8], time_ns: int) -> Step:
-        """The motion since the frame before; ``luma`` is the (height, width) luma plane. Raises EngineError."""
+    def measure(self, held: Held, time_ns: int) -> Step:
+        """The motion since the frame before, of a picture that the engine holds. Raises EngineError."""
         seconds = NOMINAL if self._time_ns is None else (time_ns - self._time_ns) * 1e-9
         self._time_ns = time_ns
         gap = seconds > REACH
         seconds = seconds if 0.0 < seconds <= REACH else NOMINAL
         if not self._active:
             return _still(seconds)
-        small = shrink(luma, self._flow_size)
-        field, memory = self._engine.flow(small, self._memory)
+        field, memory, contrast = self._engine.measure(held, self._memory)
         motion = None if field is None or gap else fit(field, self._aspect)
-        connected = motion is not None and motion.connected and float(small.std()) > BLANK
+        connected = motion is not None and motion.connected and contrast > BLANK
         if motion is not None and connected:
             self._memory, self._doubted = memory, False
             return Step(seconds, motion.coefficients, spread_rest(motion.rest, self._extent))
@@ -96,19 +93,6 @@ class Stabilizer:
         allowed, extent = self._cropper.limit(offset.astype(np.float64) * margin, seconds)
         self._window.show(allowed)
         return Warp.from_offset(allowed, extent)
-
-
-def shrink(luma: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Luma at (width, height) ``size``: exact halvings, which are nearly free, then one linear step."""
-    width, height = size
-    while luma.shape[1] >= 2 * width and luma.shape[0] >= 2 * height:
-        half = (luma.shape[1] // 2, luma.shape[0] // 2)
-        luma = np.asarray(cv2.resize(luma[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA))
-    if luma.shape != (height, width):
-        larger = luma.shape[1] * luma.shape[0] > 1.5 * width * height
-        how = cv2.INTER_AREA if larger else cv2.INTER_LINEAR
-        luma = np.asarray(cv2.resize(luma, (width, height), interpolation=how))
-    return np.ascontiguousarray(luma)
 
 
 def _still(seconds: float, *, restart: bool = False) -> Step:

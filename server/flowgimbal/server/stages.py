@@ -17,12 +17,10 @@ from flowgimbal.engines.engine import Engine, EngineError
 from flowgimbal.server.codecs.codec import Decoder, Encoder
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.errors import EngineFailure, Undecodable
-from flowgimbal.server.frame import luma
 from flowgimbal.server.job import Job
 from flowgimbal.server.stabilizer import Stabilizer
 from flowgimbal.server.stream_config import StreamSettings
 from flowgimbal.server.warp import Warp
-from flowgimbal.server.warping import Warper
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 logger = logging.getLogger(__name__)
@@ -94,7 +92,8 @@ class Flow:
             self._stabilizer = Stabilizer(self._engine, self._settings, *self._size)
         job.stabilizer = self._stabilizer
         with _engine_failure(self.name):
-            job.step = self._stabilizer.measure(luma(job.picture), job.capture_time_ns)
+            job.held = self._engine.hold(job.picture)
+            job.step = self._stabilizer.measure(job.held, job.capture_time_ns)
         job.clock.lap(self.name)
         yield job
 
@@ -108,8 +107,8 @@ class WarpStage:
 
     name = "warp"
 
-    def __init__(self) -> None:
-        self._warper = Warper()
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._stabilizer: Stabilizer | None = None
         self._waiting: deque[Job] = deque()
 
@@ -145,8 +144,9 @@ class WarpStage:
         if job.picture is not None:
             with _engine_failure(self.name):
                 job.transform = [float(value) for value in warp.transform(*job.picture.size).ravel()]
-                job.picture = self._warper.warp(job.picture, warp)
-        job.step = job.stabilizer = None
+                if not warp.identity:
+                    job.picture = self._engine.sample(job.held, warp.mesh)
+        job.held = job.step = job.stabilizer = None
         job.clock.lap(self.name)
         return job
 
@@ -195,5 +195,6 @@ def _engine_failure(stage: str) -> Iterator[None]:
         yield
     except (EngineError, cv2.error, ArithmeticError, ValueError, RuntimeError) as error:
         logger.exception("the %s stage failed", stage)
-        message = f"the {stage} stage failed on a frame; the server's log says why; a new stream may work"
+        why = str(error) if isinstance(error, EngineError) else "the server's log says why"
+        message = f"the {stage} stage failed on a frame: {why}; a new stream may work"
         raise EngineFailure("ENGINE_FAILURE", message, stage=stage) from error

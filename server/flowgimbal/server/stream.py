@@ -91,7 +91,7 @@ class Stream:
             engine=self._engine.name,
         )
         await self._write(pb.StreamResponse(info=info))
-        stages = (Decode(settings, self._lost), Flow(settings, self._engine), WarpStage(), Encode(settings))
+        stages = (Decode(settings, self._lost), Flow(settings, self._engine), WarpStage(self._engine), Encode(settings))
         pipeline = Pipeline(self._name, stages, lossless=settings.lossless)
         pipeline.start()
         reader = asyncio.create_task(self._read(pipeline, settings))

@@ -6,6 +6,7 @@ import pytest
 
 from flowgimbal.engines.dis import DisFlow
 from flowgimbal.engines.engine import FlowMeter, flow_size
+from flowgimbal.engines.host import shrink
 from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
 from flowgimbal.engines.picker import pick
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
@@ -73,3 +74,9 @@ def test_names_that_there_are_not() -> None:
     assert pick("identity").name == "identity"
     assert pick("auto").name == "onnxruntime-cpu"
     assert pick("cpu", "dis").name == "onnxruntime-cpu+dis"
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (333, 517), (64, 64), (16, 16), (9, 7)])
+def test_shrink_gives_the_size_asked_for(size: tuple[int, int]) -> None:
+    luma = np.random.default_rng(0).integers(0, 255, size[::-1], np.uint8)
+    assert shrink(luma, (320, 176)).shape == (176, 320)

@@ -7,13 +7,13 @@ import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowgimbal.engines.picture import Layout, Picture, luma
 from flowgimbal.server.codecs import jpeg_header
 from flowgimbal.server.codecs.codec import RawFrame
 from flowgimbal.server.codecs.convert import convert
 from flowgimbal.server.codecs.raw import plane_rows
 from flowgimbal.server.codecs.table import CODECS, inspect
 from flowgimbal.server.errors import FrameTooLarge, InvalidArgument, Undecodable, Unsupported
-from flowgimbal.server.frame import Layout, Picture, luma
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from flowgimbal.engines.picker import IdentityEngine, pick
+from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.server.crop import Crop
-from flowgimbal.server.stabilizer import Settings, Stabilizer, shrink
+from flowgimbal.server.stabilizer import Settings, Stabilizer
 
 WIDTH, HEIGHT = 320, 180
 
@@ -16,10 +17,14 @@ def scene(seed: int = 1) -> np.ndarray:
     return cv2.GaussianBlur(cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC), (0, 0), 1.5)
 
 
-def view(picture: np.ndarray, x: float, y: float) -> np.ndarray:
+def view(picture: np.ndarray, x: float, y: float) -> Picture:
     """What a camera at (x, y) sees: the scene moves by the opposite."""
     matrix = np.array([[1, 0, 160 + x], [0, 1, 150 + y]], np.float64)
-    return cv2.warpAffine(picture, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
+    return gray(cv2.warpAffine(picture, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP))
+
+
+def gray(luma: np.ndarray) -> Picture:
+    return Picture(Layout.GRAY, (luma,))
 
 
 def shown_path(positions: np.ndarray, settings: Settings, rate: float = 30.0) -> np.ndarray:
@@ -88,7 +93,7 @@ def test_a_flash_is_bridged(flash: np.ndarray) -> None:
     positions = tremble(44)
     steps = []
     for i, (x, y) in enumerate(positions):
-        seen = flash if i == 40 else view(picture, x, y)
+        seen = gray(flash) if i == 40 else view(picture, x, y)
         steps.append(stabilizer.measure(seen, i * 33_000_000))
     assert not any(step.restart for step in steps[1:])
     bridged = sum(step.coefficients[:2] for step in steps[40:42]) * WIDTH / 2
@@ -118,9 +123,3 @@ def test_useless_times_are_survived(times: list[int]) -> None:
         warp = stabilizer.decide(stabilizer.measure(view(scene(), 0, 0), time_ns))
         assert warp is not None
         assert np.isfinite(warp.mesh).all()
-
-
-@pytest.mark.parametrize("size", [(1280, 720), (333, 517), (64, 64), (16, 16), (9, 7)])
-def test_shrink_gives_the_size_asked_for(size: tuple[int, int]) -> None:
-    luma = np.random.default_rng(0).integers(0, 255, size[::-1], np.uint8)
-    assert shrink(luma, (320, 176)).shape == (176, 320)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from flowgimbal.server.frame import Picture
+from flowgimbal.engines.picture import Picture
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 

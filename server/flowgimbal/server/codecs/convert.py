@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from flowgimbal.server.frame import Layout, Picture, Plane, halved
+from flowgimbal.engines.picture import Layout, Picture, Plane, halved
 
 _NEUTRAL = 128
 _TO_YCRCB = {Layout.BGR: cv2.COLOR_BGR2YCrCb, Layout.RGB: cv2.COLOR_RGB2YCrCb}

@@ -14,11 +14,11 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from flowgimbal.engines.picture import Layout, Picture, Plane
 from flowgimbal.server.codecs import jpeg_header
 from flowgimbal.server.codecs.codec import RawFrame
 from flowgimbal.server.codecs.convert import convert
 from flowgimbal.server.errors import Undecodable
-from flowgimbal.server.frame import Layout, Picture, Plane
 
 _FORMATS = {
     "gray": (1, 1),

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flowgimbal.engines.picture import Layout, Picture, Plane, halved
 from flowgimbal.server.codecs.codec import RawFrame
 from flowgimbal.server.codecs.convert import convert
 from flowgimbal.server.errors import InvalidArgument
-from flowgimbal.server.frame import Layout, Picture, Plane, halved
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 _LAYOUTS = {

@@ -1,4 +1,4 @@
-"""Moves the pixels: samples every plane of a picture through the mesh of a ``Warp``.
+"""Moves the pixels on the CPU: samples every plane of a picture through a mesh.
 
 The mesh becomes full-size maps as two small matrix products (a bilinear interpolation is linear along each axis) and
 cv2 samples through them, a strip of rows at a time so that the maps stay in the cache instead of going to memory.
@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgimbal.server.frame import Picture, Plane
-from flowgimbal.server.warp import Warp
+from flowgimbal.engines.picture import Picture, Plane
 
 STRIP_ROWS = 64
 BLAS_ALONE = 1 << 18
@@ -21,23 +20,20 @@ streams share the cores the product of a strip then takes hundreds of times as l
 Float = NDArray[np.float32]
 
 
-class Warper:
-    """Warps the pictures of one stream; keeps its tables and buffers between frames. Not thread-safe."""
+class Sampler:
+    """Samples the pictures of one thread; keeps its tables and buffers between frames."""
 
     def __init__(self) -> None:
         self._hats: dict[tuple[int, int, int], Float] = {}
         self._maps: tuple[Float, Float] = (np.empty(0, np.float32), np.empty(0, np.float32))
 
-    def warp(self, picture: Picture, warp: Warp) -> Picture:
-        """The picture seen through ``warp``: same layout, packed new planes; ``picture`` itself if warp.identity.
+    def sample(self, picture: Picture, mesh: Float) -> Picture:
+        """The picture seen through the ``mesh``, see ``Engine.sample``: same layout, packed new planes.
 
         Bilinear; outside the picture its edge is repeated.
         """
-        if warp.identity:
-            return picture
         planes = tuple(
-            self._plane(plane, warp.mesh, picture.size, picture.factors(index))
-            for index, plane in enumerate(picture.planes)
+            self._plane(plane, mesh, picture.size, picture.factors(index)) for index, plane in enumerate(picture.planes)
         )
         return Picture(picture.layout, planes, picture.chroma)
 

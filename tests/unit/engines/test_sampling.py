@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from flowgimbal.server.frame import Layout, Picture
-from flowgimbal.server.warp import Warp, vertices
-from flowgimbal.server.warping import Warper, hat_matrix
+from flowgimbal.engines.picture import Layout, Picture
+from flowgimbal.engines.sampling import Sampler, hat_matrix
+from flowgimbal.server.warp import vertices
 
 
 def mesh(rows: int = 5, cols: int = 7) -> np.ndarray:
@@ -31,17 +31,12 @@ def test_a_mesh_that_changes_nothing_returns_the_picture(size):
         Picture(Layout.NV12, (luma, np.dstack([cb, cr])), (2, 2)),
         Picture(Layout.GRAY, (luma,)),
     ]
-    warper = Warper()
+    sampler = Sampler()
     for picture in pictures:
-        out = warper.warp(picture, Warp(mesh()))
+        out = sampler.sample(picture, mesh())
         for before, after in zip(picture.planes, out.planes, strict=True):
             assert after.shape == before.shape
             assert np.abs(after.astype(int) - before).max() <= 1
-
-
-def test_identity_is_the_picture_itself():
-    picture = Picture(Layout.GRAY, (ramp(64, 48),))
-    assert Warper().warp(picture, Warp.still()) is picture
 
 
 def test_a_move_moves_luma_and_chroma_alike():
@@ -49,7 +44,7 @@ def test_a_move_moves_luma_and_chroma_alike():
     picture = Picture(Layout.YUV, (ramp(width, height), *(ramp(width // 2, height // 2, 2),) * 2), (2, 2))
     moved = mesh()
     moved[..., 0] += move / width
-    luma, cb, cr = Warper().warp(picture, Warp(moved)).planes
+    luma, cb, cr = Sampler().sample(picture, moved).planes
     inside = slice(0, width - 2 * move)
     assert np.array_equal(luma[0, inside], picture.planes[0][0, inside] + move)
     for chroma in (cb, cr):
@@ -62,7 +57,7 @@ def test_a_curved_mesh_is_sampled_bilinearly():
     width, height = 96, 72
     bent = mesh() + rng.normal(0, 0.01, mesh().shape).astype(np.float32)
     picture = cv2.GaussianBlur(rng.integers(0, 255, (height, width), dtype=np.uint8), (0, 0), 3)
-    out = Warper().warp(Picture(Layout.GRAY, (picture,)), Warp(bent)).planes[0]
+    out = Sampler().sample(Picture(Layout.GRAY, (picture,)), bent).planes[0]
     u = (np.arange(width) + 0.5) / width * (bent.shape[1] - 1)
     v = (np.arange(height) + 0.5) / height * (bent.shape[0] - 1)
     at = [np.empty((height, width), np.float32) for _ in range(2)]
@@ -79,12 +74,12 @@ def test_a_curved_mesh_is_sampled_bilinearly():
     assert np.abs(out.astype(int) - expected).max() <= 1
 
 
-def test_one_warper_serves_changing_sizes_and_strided_planes():
-    warper = Warper()
+def test_one_sampler_serves_changing_sizes_and_strided_planes():
+    sampler = Sampler()
     for width, height in ((64, 300), (300, 64), (64, 300)):
         padded = np.zeros((height, width + 9), np.uint8)
         padded[:, :width] = 77
-        out = warper.warp(Picture(Layout.GRAY, (padded[:, :width],)), Warp(mesh(9, 17)))
+        out = sampler.sample(Picture(Layout.GRAY, (padded[:, :width],)), mesh(9, 17))
         assert out.planes[0].shape == (height, width)
         assert (out.planes[0] == 77).all()
 
