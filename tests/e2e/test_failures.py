@@ -72,8 +72,15 @@ async def test_a_server_that_is_killed_in_the_middle_is_unavailable():
                 await work(stream)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_an_interrupted_command_leaves_nothing_behind(tmp_path, number):
+@pytest.mark.parametrize(
+    ("number", "interrupts"),
+    [
+        (signal.SIGINT, signal.SIG_DFL),
+        (signal.SIGTERM, signal.SIG_DFL),
+        (signal.SIGTERM, signal.SIG_IGN),  # what a shell starts with `&` ignores Ctrl-C
+    ],
+)
+async def test_an_interrupted_command_leaves_nothing_behind(tmp_path, number, interrupts):
     clip = tmp_path / "long.mp4"
     clip.write_bytes(BUNDLED_CLIP.read_bytes())
     process = await asyncio.create_subprocess_exec(

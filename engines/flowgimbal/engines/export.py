@@ -1,7 +1,8 @@
 """Trained torch networks to ONNX files: ``flowgimbal train export --flow CKPT --lanes CKPT --out DIR``.
 
 The family of warp networks: ``dense`` and ``homography`` share one checkpoint, the latter without the dense rest;
-``transformer`` looks at the window in another way.
+``transformer`` looks at the window in another way. Each is written twice: in fp32, and into ``half/`` with its heavy
+parts in fp16, for the card.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from flowgimbal.engines.networks.flow import FlowNetwork
+from flowgimbal.engines.networks.half import halve
 from flowgimbal.engines.networks.policies import LanePolicy, Policy, TransformerPolicy
 from flowgimbal.engines.networks.warp import WarpNetwork
 from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, FEATURES, KEYS, RAW, ROWS, TAPS
@@ -103,13 +105,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--flow", type=Path, help="best.pt of `flowgimbal train flow`")
     parser.add_argument("--lanes", type=Path, help="best.pt of `flowgimbal train warp`: dense and homography")
     parser.add_argument("--transformer", type=Path, help="best.pt of `flowgimbal train warp --policy transformer`")
-    parser.add_argument("--out", type=Path, required=True, help="folder for flow.onnx and warp_NAME.onnx")
+    parser.add_argument("--out", type=Path, required=True, help="folder for flow.onnx, warp_NAME.onnx and half/")
     args = parser.parse_args(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "half").mkdir(parents=True, exist_ok=True)
     if args.flow:
         flow = FlowNetwork()
         load(flow, args.flow)
         export_flow(flow, args.out / "flow.onnx")
+        export_flow(halve(flow), args.out / "half" / "flow.onnx")
     family: list[tuple[str, Policy, Path | None, bool]] = [
         ("dense", LanePolicy(), args.lanes, True),
         ("homography", LanePolicy(), args.lanes, False),
@@ -118,10 +121,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, policy, checkpoint, dense in family:
         if checkpoint:
             load(policy, checkpoint)
-            export_warp(WarpNetwork(policy, dense=dense), args.out / f"warp_{name}.onnx")
-    for file in sorted(args.out.glob("*.onnx")):
+            network = WarpNetwork(policy, dense=dense)
+            export_warp(network, args.out / f"warp_{name}.onnx")
+            export_warp(halve(network), args.out / "half" / f"warp_{name}.onnx")
+    for file in sorted(args.out.rglob("*.onnx")):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        sys.stdout.write(f"{file.name}  {file.stat().st_size / 1e6:.2f} MB  sha256 {digest}\n")
+        sys.stdout.write(f"{file.relative_to(args.out)}  {file.stat().st_size / 1e6:.2f} MB  sha256 {digest}\n")
     return 0
 
 

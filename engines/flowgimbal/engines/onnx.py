@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from flowgimbal.engines import weights
 from flowgimbal.engines.engine import EngineError, FlowField, FlowMeter, Luma, Measurement, Memory, flow_size
 from flowgimbal.engines.host import HostPixels, shrink
 from flowgimbal.engines.picture import Layout, Picture, luma
@@ -78,9 +78,8 @@ def _session(name: str, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    weights = files("flowgimbal.engines") / "weights" / name
     try:
-        return onnxruntime.InferenceSession(weights.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(weights.load(name), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise EngineError(f"ONNX Runtime cannot load {name}: {error}") from error
 

@@ -28,7 +28,7 @@ COMMANDS = {
     "evaluate": "measure how much steadier OUT is than IN, from pixels",
     "health": "ask a server whether it takes streams",
     "bench": "measure speed, latency, CPU and memory",
-    "engines": "info: the engines that can run here",
+    "engines": "info: the engines that can run here; build: compile the networks for a card",
     "train": "flow | warp: train a network (needs flowgimbal[train]); paths: measure camera paths for it",
 }
 """Each is a module of this package: ``Config`` and ``run(config)``, or ``run_arguments(arguments)`` to forward them."""
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _terminable() -> Iterator[None]:
     """SIGTERM is Ctrl-C to the commands: they clean up. (``serve`` replaces it by its own way of ending.)"""
     try:
-        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        before = signal.signal(signal.SIGTERM, _interrupt)
     except ValueError:  # not the main thread: a program calls us, and signals are its own business
         yield
         return
@@ -72,6 +72,12 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does to what it starts with `&`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:

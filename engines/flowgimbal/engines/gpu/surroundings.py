@@ -1,0 +1,45 @@
+"""What a machine has of that which a card needs: driver, card, and a module that builds plans for it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from flowgimbal.engines.engine import EngineError
+
+BUILDERS = ("tensorrt", "tensorrt_rtx")  # by preference
+
+
+def find_builder(name: str = "") -> Any:
+    """The module that builds plans: the one called ``name``, or the first that is installed. Raises EngineError."""
+    if name and name not in BUILDERS:
+        raise EngineError(f"builder {name!r} is none of {', '.join(BUILDERS)}")
+    wanted = (name,) if name else BUILDERS
+    for module in wanted:
+        if find_spec(module) is not None:
+            try:
+                return import_module(module)
+            except (ImportError, OSError, RuntimeError) as error:
+                raise EngineError(f"{module} is installed but cannot be loaded: {error}") from error
+    raise EngineError(
+        f"{' and '.join(wanted)} not installed: "
+        "pip install 'flowgimbal[gpu]', or 'flowgimbal[rtx]' for a GeForce or RTX card"
+    )
+
+
+def find_card(index: int = 0) -> str:
+    """Name and compute capability of the card, as ``NVIDIA X (9.0)``. Raises EngineError."""
+    if find_spec("pycuda") is None:
+        raise EngineError("pycuda is not installed: pip install 'flowgimbal[gpu]'")
+    try:
+        driver = import_module("pycuda.driver")
+    except ImportError as error:
+        raise EngineError(f"no NVIDIA driver here ({error}): install the card's driver, 580 or newer") from error
+    try:
+        driver.init()
+        device = driver.Device(index)
+        major, minor = device.compute_capability()
+    except driver.Error as error:
+        raise EngineError(f"no NVIDIA card {index} here: {error}") from error
+    return f"{device.name()} ({major}.{minor})"
