@@ -28,7 +28,7 @@ define generate
 		-Iproto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/$(PROTO)
 endef
 
-.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types wheel-check quality proto proto-check clean
+.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types lint-docker wheel-check container-check quality proto proto-check clean
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,7 +41,7 @@ demo: $(VENV)/.base  ## Shake meets gimbal: stabilize the bundled clip, write bo
 test: $(VENV)/.dev  ## Run the tests (PYTEST_ARGS="-k window" for some of them)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: lint-rules lint-format lint-shell lint-types  ## ruff (rules and format), shellcheck, mypy --strict
+lint: lint-rules lint-format lint-shell lint-docker lint-types  ## ruff (rules and format), shellcheck, hadolint, mypy --strict
 
 lint-rules: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -50,13 +50,19 @@ lint-format: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 
 lint-shell: $(VENV)/.dev
-	@$(BIN)/shellcheck .ci/run
+	@$(BIN)/shellcheck .ci/run .ci/check_container.sh docker/install.sh
+
+lint-docker: $(VENV)/.dev
+	@$(BIN)/hadolint docker/Dockerfile.cpu
 
 lint-types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 wheel-check: $(VENV)/.dev  ## Build sdist and wheel, install the wheel in a bare environment, look at both
 	@$(BIN)/python .ci/check_wheel.py
+
+container-check: $(VENV)/.dev  ## Do what the image does, without Docker: install.sh, serve, health, demo
+	@.ci/check_container.sh $(BIN)/python
 
 # A peer that cannot be installed is left out of the tables, which say so.
 quality: $(VENV)/.base $(PEERS_VENV)/.peers  ## Measure us and our peers on the clips of a folder (CLIPS=DIR), write docs/quality.md

@@ -86,6 +86,7 @@ async def test_an_interrupted_command_leaves_nothing_behind(tmp_path, number, in
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "flowgimbal.client.cli", "stabilize", clip, tmp_path / "out.mp4"),
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts),
     )
     async with asyncio.timeout(120):
         while not list(tmp_path.glob(".out.*")) and process.returncode is None:  # noqa: ASYNC110 - a file appears
