@@ -7,7 +7,7 @@ room=$(mktemp -d)
 server=
 trap '[[ -z $server ]] || kill "$server" 2>/dev/null || true; rm -rf "$room"' EXIT
 
-# As .dockerignore would send it: only what is tracked, or about to be.
+# What .dockerignore lets through, as far as git knows it: no environments, no caches, no videos.
 mkdir "$room/src"
 git ls-files -z --cached --others --exclude-standard -- pyproject.toml README.md LICENSE NOTICE proto engines server client docker |
     tar --create --null --files-from=- | tar --extract --directory="$room/src"

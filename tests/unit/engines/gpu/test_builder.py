@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def test_what_is_no_network_is_refused_in_words(trt: Any) -> None:
 def test_a_network_that_cannot_be_built_is_refused_in_words(trt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = shapes_of("luma", ())[1]
     monkeypatch.setattr(builder, "shapes_of", lambda *_: (usual, usual, usual))  # channels that contradict each other
-    with pytest.raises((EngineError, ValueError)):
+    with pytest.raises(EngineError, match=r"tensorrt_rtx cannot build the network: .*quarter"):
         build(trt, weights.load("half/flow.onnx"))
 
 
@@ -143,7 +142,3 @@ def test_half_precision_costs_next_to_nothing(network: str) -> None:
 def run(name: str, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
     session = onnxruntime.InferenceSession(weights.load(f"{name}.onnx"), providers=["CPUExecutionProvider"])
     return session.run(None, inputs)
-
-
-def test_the_module_is_not_imported_before_it_is_asked_for() -> None:
-    assert "tensorrt" not in sys.modules
