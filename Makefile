@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+GPU := engines/flowgimbal/engines/gpu
 PROTO := flowgimbal/v1/stabilizer.proto
 STUBS := $(addprefix proto/flowgimbal/v1/stabilizer_pb2,.py .pyi _grpc.py _grpc.pyi)
 
@@ -28,7 +29,7 @@ define generate
 		-Iproto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/$(PROTO)
 endef
 
-.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types lint-docker wheel-check container-check quality proto proto-check clean
+.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types lint-docker wheel-check container-check quality proto proto-check ptx clean
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -53,7 +54,7 @@ lint-shell: $(VENV)/.dev
 	@$(BIN)/shellcheck .ci/run .ci/check_container.sh docker/install.sh
 
 lint-docker: $(VENV)/.dev
-	@$(BIN)/hadolint docker/Dockerfile.cpu
+	@$(BIN)/hadolint docker/Dockerfile.cpu docker/Dockerfile.gpu
 
 lint-types: $(VENV)/.dev
 	@$(BIN)/mypy
@@ -78,6 +79,11 @@ proto-check: $(PROTO_VENV)/.tools  ## buf lint, and the committed stubs are thos
 	@for stub in $(STUBS); do \
 		diff -u $$stub build/$$stub || { echo "$$stub is not what the .proto says: run 'make proto' and commit" >&2; exit 1; }; \
 	done
+
+# The checksum in the first line is held against kernels.cu by the tests. Newer versions of CUDA need newer drivers.
+ptx:  ## Compile the kernels again; needs nvcc (CUDA 13.0)
+	@mkdir -p build && nvcc -ptx -arch=compute_75 -o build/kernels.ptx $(GPU)/kernels.cu
+	@{ echo "// of kernels.cu, sha256 $$(sha256sum <$(GPU)/kernels.cu | cut -c1-64)"; cat build/kernels.ptx; } >$(GPU)/kernels.ptx
 
 clean:  ## Remove environments, builds and caches (out/ and runs/ stay)
 	rm -rf $(VENV) $(PROTO_VENV) $(PEERS_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the checkout SOURCE, as a wheel, with the pinned dependencies beside this script, into a new environment TARGET.
 # The images run this script and nothing else; so does `make container-check`, on any machine with Python.
-# usage: [PYTHON=python3] install.sh SOURCE TARGET
+# usage: [PYTHON=python3] install.sh SOURCE TARGET [EXTRA]
 set -eu
 source=$(cd "$1" && pwd)
 target=$2
@@ -15,5 +15,7 @@ pip() { "$target/bin/python" -m pip --quiet --disable-pip-version-check --no-cac
 # The build's own tools are pinned too: PIP_CONSTRAINT reaches the environment in which pip builds.
 export PIP_CONSTRAINT="$here/constraints.txt"
 pip wheel --no-deps --wheel-dir "$wheels" "$source"
-pip install "$wheels"/*.whl
+for wheel in "$wheels"/*.whl; do
+    pip install "$wheel${3:+[$3]}"
+done
 sha256sum "$wheels"/*.whl | sed "s|$wheels/||"

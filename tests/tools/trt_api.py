@@ -13,24 +13,29 @@ import tensorrt_bindings as trt
 
 CLASSES = (
     "Builder",
+    "ExecutionContextAllocationStrategy",
     "IBuilderConfig",
+    "ICudaEngine",
+    "IExecutionContext",
     "IHostMemory",
     "ILogger",
     "INetworkDefinition",
     "IOptimizationProfile",
     "IProgressMonitor",
+    "IRuntimeConfig",
     "ITensor",
     "ITimingCache",
     "NetworkDefinitionCreationFlag",
     "OnnxParser",
     "ParserError",
+    "Runtime",
 )
 
 
 def main() -> None:
     """One file a version: the names of each class."""
     names = {c: sorted(n for n in dir(getattr(trt, c)) if not n.startswith("_")) for c in CLASSES}
-    file = Path(sys.argv[1]) / f"{trt.__version__}.json"
+    file = Path(sys.argv[1]) / f"tensorrt-{trt.__version__}.json"
     file.write_text(json.dumps(names, indent=1) + "\n")
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from flowgimbal.engines.engine import EngineError
-from flowgimbal.engines.gpu.builder import build
-from flowgimbal.engines.gpu.cache import PlanCache, PlanKey, default_folder
-from flowgimbal.engines.gpu.surroundings import BUILDERS, find_builder, find_card
-from flowgimbal.engines.weights import HALF, load
+from flowgimbal.engines.gpu.cache import PlanCache, default_folder
+from flowgimbal.engines.gpu.plans import Plans
+from flowgimbal.engines.gpu.surroundings import BUILDERS, find_builder, find_card, find_driver
+from flowgimbal.engines.weights import HALF
 
 NO_START = 3
 
@@ -28,32 +26,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         trt = find_builder(args.builder)
-        card = find_card(args.card)
-        _build_all(trt, card, PlanCache(args.cache), again=args.again)
+        card = find_card(find_driver(), args.card)
+        _build_all(Plans(trt, card, PlanCache(args.cache)), again=args.again)
     except (EngineError, OSError) as error:
         sys.stderr.write(f"flowgimbal engines build: {error}\n")
         return NO_START
     return 0
 
 
-def _build_all(trt: Any, card: str, cache: PlanCache, *, again: bool) -> None:
-    builder = f"{trt.__name__} {trt.__version__}"
-    sys.stdout.write(f"{builder} for {card}, into {cache.folder}\n")
+def _build_all(plans: Plans, *, again: bool) -> None:
+    sys.stdout.write(f"{plans.builder} for {plans.card}, into {plans.cache.folder}\n")
     for network in HALF:
-        onnx = load(f"half/{network}.onnx")
-        key = PlanKey.of(network, onnx, builder, card)
-        why = cache.why_not(key)
+        why = plans.why_not(network)
         if not why and not again:
             sys.stdout.write(f"  {network:<16} is there\n")
             continue
-        began = time.monotonic()
-        plan, timings = build(trt, onnx, timings=cache.timings(builder, card), progress=_teller(network))
-        cache.store(key, plan)
-        if timings:
-            cache.store_timings(builder, card, timings)
-        sys.stdout.write(
-            f"  {network:<16} {why or 'built again'}: {len(plan) / 1e6:.1f} MB, {time.monotonic() - began:.1f} s\n"
-        )
+        plan, seconds = plans.build(network, _teller(network))
+        sys.stdout.write(f"  {network:<16} {why or 'built again'}: {len(plan) / 1e6:.1f} MB, {seconds:.1f} s\n")
 
 
 def _teller(network: str) -> Callable[[str, int, int], None] | None:

@@ -1,20 +1,24 @@
-"""Chooses the engine."""
+"""Chooses the engine: the card's if there is one that works, else the CPU's."""
 
 from __future__ import annotations
 
+import logging
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flowgimbal.engines.dis import DisFlow
-from flowgimbal.engines.engine import Engine, FlowField, Measurement, Memory, flow_size
+from flowgimbal.engines.engine import Engine, EngineError, FlowField, Measurement, Memory, flow_size
+from flowgimbal.engines.gpu.opening import GPU_ENGINES, open_gpu
 from flowgimbal.engines.host import HostPixels
 from flowgimbal.engines.onnx import DEFAULT_WARP, WARPS, OnnxEngine, OnnxFlow
 from flowgimbal.engines.picture import Picture
 from flowgimbal.engines.shapes import COLUMNS, ROWS, STRIDE
 
-ENGINES = ("auto", "cpu", "identity")
+logger = logging.getLogger(__name__)
+
+ENGINES = ("auto", *GPU_ENGINES, "cpu", "identity")
 FLOWS = ("network", "dis")
 
 
@@ -41,12 +45,23 @@ class IdentityEngine(HostPixels):
 def pick(name: str = "auto", flow: str = "network", warp: str = DEFAULT_WARP) -> Engine:
     """The engine called ``name`` with ``flow`` for its eyes and ``warp`` to decide.
 
-    ``auto`` is the CPU engine: this release has no other. Raises ValueError for a name that there is not.
+    ``auto`` is the first engine that runs here, the CPU's at last. Raises ValueError for a name that there is not,
+    EngineError if the engine that was asked for cannot run.
     """
     for what, value, known in (("engine", name, ENGINES), ("flow", flow, FLOWS), ("warp", warp, WARPS)):
         if value not in known:
             raise ValueError(f"{what} {value!r} is none of {', '.join(known)}")
     if name == "identity":
         return IdentityEngine()
+    if name in GPU_ENGINES:
+        if flow == "dis":
+            raise ValueError(f"flow 'dis' runs on the CPU alone: engine cpu in place of {name}, or flow network")
+        return open_gpu(name, warp)
+    if name == "auto" and flow == "network":
+        for candidate in GPU_ENGINES:
+            try:
+                return open_gpu(candidate, warp)
+            except EngineError as error:
+                logger.debug("engine %s is not used: %s", candidate, error)
     label = "onnxruntime-cpu" + ("+dis" if flow == "dis" else "") + (f"+{warp}" if warp != DEFAULT_WARP else "")
     return OnnxEngine(DisFlow() if flow == "dis" else OnnxFlow(), warp=warp, name=label)

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-ENGINES = ("auto", "cpu", "identity")
+ENGINES = ("auto", "tensorrt", "tensorrt_rtx", "cuda", "cpu", "identity")
 FLOWS = ("network", "dis")
 WARPS = ("dense", "homography", "transformer")
 LOG_FORMATS = ("text", "json")

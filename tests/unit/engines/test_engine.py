@@ -67,7 +67,9 @@ def test_flow_sizes_are_multiples_of_16_and_bounded(picture: tuple[int, int]) ->
 
 
 def test_names_that_there_are_not() -> None:
-    with pytest.raises(ValueError, match="engine 'warp-drive' is none of auto, cpu"):
+    with pytest.raises(
+        ValueError, match="engine 'warp-drive' is none of auto, tensorrt, tensorrt_rtx, cuda, cpu, identity"
+    ):
         pick("warp-drive")
     with pytest.raises(ValueError, match="flow 'raft' is none of network, dis"):
         pick("cpu", "raft")

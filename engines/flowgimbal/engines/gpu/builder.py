@@ -6,26 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from flowgimbal.engines.engine import EngineError
-from flowgimbal.engines.shapes import FEATURES, KEYS, MULTIPLE, STRIDE
+from flowgimbal.engines.gpu.complaints import complaints
+from flowgimbal.engines.gpu.tensors import flow_tensors, warp_tensors
+from flowgimbal.engines.shapes import MULTIPLE
 
 BATCHES = (1, 4, 16)  # streams in one call: at least, the number to tune for, at most
 # Height and width of the flow network's input likewise; ``flow_size`` stays within them, and 16:9 is tuned for.
 PICTURES = ((2 * MULTIPLE, 2 * MULTIPLE), (176, 320), (544, 544))
 
-_SCALES = dict(zip(("luma", *FEATURES), (1, 1, STRIDE, 2 * STRIDE, 4 * STRIDE), strict=True))
-_CHANNELS = dict(zip(("luma", *FEATURES), (1, 1, *KEYS), strict=True))
-
 Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
-def shapes_of(name: str, declared: tuple[int, ...]) -> Shapes:
-    """Smallest, usual and largest shape of the input ``name``, whose ``declared`` shape has -1 for what varies."""
-    if name not in _SCALES:
-        smallest, usual, largest = ((batch, *declared[1:]) for batch in BATCHES)
-        return smallest, usual, largest
-    scale, channels = _SCALES[name], _CHANNELS[name]
+def shapes_of(name: str) -> Shapes:
+    """Smallest, usual and largest shape of the input ``name``."""
     smallest, usual, largest = (
-        (batch, channels, height // scale, width // scale)
+        (batch, *(flow_tensors(width, height).inputs | warp_tensors().inputs)[name])
         for batch, (height, width) in zip(BATCHES, PICTURES, strict=True)
     )
     return smallest, usual, largest
@@ -39,7 +34,7 @@ def build(
     ``trt`` is the module ``tensorrt`` (10 or 11) or ``tensorrt_rtx``, ``timings`` what an earlier build returned.
     ``progress`` is told a phase, the steps done and all of them. Raises EngineError with the first complaint.
     """
-    logger = _logger(trt)
+    logger = complaints(trt)
     try:
         builder = trt.Builder(logger)
     except TypeError as error:  # what the bindings raise where CUDA does not start
@@ -52,7 +47,7 @@ def build(
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
-        profile.set_shape(tensor.name, *shapes_of(tensor.name, tuple(tensor.shape)))
+        profile.set_shape(tensor.name, *shapes_of(tensor.name))
     config.add_optimization_profile(profile)
     cache = None
     if trt.__name__ == "tensorrt":  # RTX times nothing here: it compiles for the card when a plan is loaded
@@ -65,21 +60,6 @@ def build(
     if plan is None:
         raise EngineError(f"{trt.__name__} cannot build the network: {logger.last}")
     return bytes(plan), bytes(cache.serialize()) if cache else b""
-
-
-def _logger(trt: Any) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        """Remembers the last error, which the bindings do not raise."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.last = "no reason given"
-
-        def log(self, severity: Any, text: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.last = " ".join(text.split())
-
-    return Logger()
 
 
 def _monitor(trt: Any, progress: Callable[[str, int, int], None]) -> Any:

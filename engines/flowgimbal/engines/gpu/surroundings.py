@@ -28,8 +28,8 @@ def find_builder(name: str = "") -> Any:
     )
 
 
-def find_card(index: int = 0) -> str:
-    """Name and compute capability of the card, as ``NVIDIA X (9.0)``. Raises EngineError."""
+def find_driver() -> Any:
+    """``pycuda.driver``, initialised. Raises EngineError."""
     if find_spec("pycuda") is None:
         raise EngineError("pycuda is not installed: pip install 'flowgimbal[gpu]'")
     try:
@@ -38,8 +38,25 @@ def find_card(index: int = 0) -> str:
         raise EngineError(f"no NVIDIA driver here ({error}): install the card's driver, 580 or newer") from error
     try:
         driver.init()
+    except driver.Error as error:
+        raise EngineError(f"no NVIDIA card here: {error}") from error
+    return driver
+
+
+def find_card(driver: Any, index: int = 0) -> str:
+    """Name and compute capability of the card, as ``NVIDIA X (9.0)``. Raises EngineError."""
+    try:
         device = driver.Device(index)
         major, minor = device.compute_capability()
     except driver.Error as error:
         raise EngineError(f"no NVIDIA card {index} here: {error}") from error
     return f"{device.name()} ({major}.{minor})"
+
+
+def find_cuda_provider() -> Any:
+    """``onnxruntime``, if it has the CUDA provider. Raises EngineError."""
+    ort = import_module("onnxruntime")
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise EngineError("this ONNX Runtime has no CUDA provider: pip install onnxruntime-gpu in place of onnxruntime")
+    ort.preload_dlls()  # cuDNN and cuBLAS, from where pip has put them
+    return ort

@@ -69,7 +69,10 @@ def test_no_card_is_said(driver, monkeypatch, capsys):
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is for Linux on x86-64 alone")
     monkeypatch.setattr(driver, "cards", ())
     assert main(["engines", "build", "--builder", "tensorrt_rtx"]) == 3
-    assert "no NVIDIA card 0 here: no CUDA-capable device is detected" in capsys.readouterr().err
+    assert "no NVIDIA card here: no CUDA-capable device is detected" in capsys.readouterr().err
+    monkeypatch.setattr(driver, "cards", ("NVIDIA Test Card",))
+    assert main(["engines", "build", "--builder", "tensorrt_rtx", "--card", "1"]) == 3
+    assert "no NVIDIA card 1 here: invalid device ordinal" in capsys.readouterr().err
 
 
 def test_plans_are_built_once_and_told_of(driver, capsys):
@@ -82,7 +85,8 @@ def test_plans_are_built_once_and_told_of(driver, capsys):
     assert main(build) == 0
     assert capsys.readouterr().out.count("is there") == len(weights.HALF)
     lines = "\n".join(info.describe())
-    assert "builds plans but does not run them yet" in lines
+    assert f"tensorrt_rtx      used; tensorrt_rtx {trt.__version__} on NVIDIA Test Card (8.9)" in lines
+    assert "onnxruntime-cpu   not used: tensorrt_rtx goes before" in lines
     assert lines.count("  built") == len(weights.HALF)
     driver.cards = ("NVIDIA Another Card",)
     assert "not built for this card and version (1 for others)" in "\n".join(info.describe())

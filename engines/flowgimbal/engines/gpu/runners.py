@@ -1,0 +1,159 @@
+"""Who runs a network on the card: a plan by TensorRT or TensorRT-RTX, or ONNX Runtime's CUDA provider.
+
+All of them work on addresses that they are given and on one stream, without waiting for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from flowgimbal.engines.engine import EngineError
+from flowgimbal.engines.gpu.card import Block, Card, Lane
+from flowgimbal.engines.gpu.complaints import complaints
+from flowgimbal.engines.gpu.graphs import Graph
+from flowgimbal.engines.gpu.tensors import Shape
+
+logger = logging.getLogger(__name__)
+
+Bound = Mapping[str, tuple[Block, Shape]]
+
+
+class Call(Protocol):
+    """A network at fixed shapes and addresses."""
+
+    def __call__(self) -> None:
+        """Put one run on the stream. Raises EngineError."""
+        ...
+
+    def free(self) -> None:
+        """Let go of what the call has, with the card's context active."""
+        ...
+
+
+class Runner(Protocol):
+    """One network on one lane; to be used with the card's context active."""
+
+    def bind(self, inputs: Bound, outputs: Bound) -> Call:
+        """The network at these shapes and addresses. Raises EngineError."""
+        ...
+
+
+class PlanRunner:
+    """Runs a plan. ``trt`` is ``tensorrt`` or ``tensorrt_rtx``, ``libcuda`` is needed for the first alone."""
+
+    def __init__(self, trt: Any, plan: bytes, card: Card, lane: Lane, libcuda: Any) -> None:
+        self._trt, self._card, self._lane, self._libcuda = trt, card, lane, libcuda
+        self._complaints = complaints(trt)
+        self._runtime = trt.Runtime(self._complaints)
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise EngineError(f"{trt.__name__} cannot load the plan: {self._complaints.last}")
+
+    def bind(self, inputs: Bound, outputs: Bound) -> Call:
+        """See ``Runner.bind``. The working memory is for these shapes, not for the largest."""
+        context = self._context()
+        for name, (block, shape) in inputs.items():
+            if not (context.set_input_shape(name, shape) and context.set_tensor_address(name, int(block))):
+                raise EngineError(f"{self._trt.__name__} does not take {name} {shape}: {self._complaints.last}")
+        for name, (block, _) in outputs.items():
+            if not context.set_tensor_address(name, int(block)):
+                raise EngineError(f"{self._trt.__name__} has no output {name}: {self._complaints.last}")
+        size = context.update_device_memory_size_for_shapes()
+        workspace = self._card.memory(max(size, 1))
+        context.set_device_memory(int(workspace), size)
+        stream = self._lane.stream.handle
+
+        def run() -> None:
+            if not context.execute_async_v3(stream):
+                raise EngineError(f"{self._trt.__name__} failed: {self._complaints.last}")
+
+        return PlanCall(run, stream, self._libcuda, keep=(context, workspace))
+
+    def _context(self) -> Any:
+        by_us = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        if self._libcuda is not None:
+            return self._engine.create_execution_context(by_us)
+        settings = self._engine.create_runtime_config()  # RTX records graphs of its own
+        settings.set_execution_context_allocation_strategy(by_us)
+        settings.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        return self._engine.create_execution_context(settings)
+
+
+class PlanCall:
+    """A plan at fixed shapes: run once to warm up, then recorded, then replayed."""
+
+    def __init__(self, run: Callable[[], None], stream: int, libcuda: Any, *, keep: object) -> None:
+        self._run, self._stream, self._libcuda, self._keep = run, stream, libcuda, keep
+        self._graph: Graph | None = None
+        self._warm = False
+
+    def __call__(self) -> None:
+        """See ``Call``."""
+        if self._graph is None and self._warm and self._libcuda is not None:
+            try:
+                self._graph = Graph(self._libcuda, self._stream, self._run)
+            except EngineError as error:
+                logger.warning("no CUDA graph, kernels are launched one by one: %s", error)
+                self._libcuda = None
+        if self._graph is None:
+            self._run()
+            self._warm = True
+        else:
+            self._graph.launch(self._stream)
+
+    def free(self) -> None:
+        """See ``Call``."""
+        if self._graph is not None:
+            self._graph.free()
+        self._graph = self._keep = None
+
+
+class CudaRunner:
+    """Runs an ONNX file by ONNX Runtime's CUDA provider. ``ort`` is ``onnxruntime``."""
+
+    PROVIDER = "CUDAExecutionProvider"
+
+    def __init__(self, ort: Any, onnx: bytes, card: Card, lane: Lane) -> None:
+        self._device = card.index
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        provider = {"device_id": str(card.index), "user_compute_stream": str(lane.stream.handle)}
+        try:
+            self._session = ort.InferenceSession(onnx, options, providers=[(self.PROVIDER, provider)])
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime cannot load the network: {error}") from error
+        if self._session.get_providers()[0] != self.PROVIDER:  # it warns, and falls back to the CPU
+            raise EngineError("ONNX Runtime does not start its CUDA provider: are cuDNN 9 and cuBLAS installed?")
+        self._asynchronous = ort.RunOptions()
+        self._asynchronous.add_run_config_entry("disable_synchronize_execution_providers", "1")
+
+    def bind(self, inputs: Bound, outputs: Bound) -> Call:
+        """See ``Runner.bind``."""
+        binding = self._session.io_binding()
+        for name, (block, shape) in inputs.items():
+            binding.bind_input(name, "cuda", self._device, np.float32, shape, int(block))
+        for name, (block, shape) in outputs.items():
+            binding.bind_output(name, "cuda", self._device, np.float32, shape, int(block))
+        return CudaCall(self._session, binding, self._asynchronous)
+
+
+class CudaCall:
+    """A session with its addresses."""
+
+    def __init__(self, session: Any, binding: Any, options: Any) -> None:
+        self._session, self._binding, self._options = session, binding, options
+
+    def __call__(self) -> None:
+        """See ``Call``."""
+        try:
+            self._session.run_with_iobinding(self._binding, self._options)
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime failed: {error}") from error
+
+    def free(self) -> None:
+        """See ``Call``."""
+        self._session = self._binding = None

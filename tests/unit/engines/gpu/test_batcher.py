@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from flowgimbal.engines.engine import EngineError
+from flowgimbal.engines.gpu.batcher import Batcher
+
+
+class Work:
+    """Doubles numbers; each call waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+
+    def __call__(self, items: list[int]) -> list[int]:
+        self.batches.append(items)
+        self.begun.release()
+        assert self.go.acquire(timeout=30)
+        if 13 in items:
+            raise EngineError("thirteen")
+        return [2 * item for item in items]
+
+
+def test_who_comes_while_a_call_is_under_way_is_in_the_next() -> None:
+    work = Work()
+    batcher: Batcher[int, int] = Batcher(work, limit=4, name="test")
+    with ThreadPoolExecutor(8) as threads:
+        first = threads.submit(batcher, 1)
+        assert work.begun.acquire(timeout=30)
+        rest = [threads.submit(batcher, item) for item in range(2, 8)]
+        while len(batcher._queue) < 6:
+            pass
+        for _ in range(3):
+            work.go.release()
+        assert first.result() == 2
+        assert sorted(each.result() for each in rest) == [4, 6, 8, 10, 12, 14]
+    assert [len(batch) for batch in work.batches] == [1, 4, 2]
+    batcher.close()
+
+
+def test_items_of_another_kind_are_not_mixed_in() -> None:
+    work = Work()
+    batcher: Batcher[int, int] = Batcher(work, limit=4, name="test")
+    with ThreadPoolExecutor(8) as threads:
+        done = [threads.submit(batcher, 0)]
+        assert work.begun.acquire(timeout=30)
+        done += [threads.submit(batcher, item, item % 2) for item in range(2, 8)]
+        while len(batcher._queue) < 6:
+            pass
+        for _ in range(3):
+            work.go.release()
+        assert sorted(each.result() for each in done) == [0, 4, 6, 8, 10, 12, 14]
+    assert all(len({item % 2 for item in batch}) == 1 for batch in work.batches[1:])
+    assert [len(batch) for batch in work.batches] == [1, 3, 3]
+    batcher.close()
+
+
+def test_the_one_that_fails_fails_alone() -> None:
+    work = Work()
+    batcher: Batcher[int, int] = Batcher(work, limit=4, name="test")
+    for _ in range(9):
+        work.go.release()
+    held = threading.Barrier(3)
+
+    def ask(item: int) -> int:
+        held.wait()
+        return batcher(item)
+
+    with ThreadPoolExecutor(3) as threads:
+        done = {item: threads.submit(ask, item) for item in (5, 13, 6)}
+        assert (done[5].result(), done[6].result()) == (10, 12)
+        with pytest.raises(EngineError, match="thirteen"):
+            done[13].result()
+    batcher.close()
+
+
+def test_what_was_asked_before_the_end_is_answered_and_nothing_after() -> None:
+    work = Work()
+    batcher: Batcher[int, int] = Batcher(work, limit=4, name="test")
+    with ThreadPoolExecutor(3) as threads:
+        asked = threads.submit(batcher, 1)
+        assert work.begun.acquire(timeout=30)
+        closing = threads.submit(batcher.close)
+        work.go.release()
+        assert asked.result() == 2
+        closing.result()
+    with pytest.raises(EngineError, match="the engine is closed"):
+        batcher(2)
+    assert not batcher._thread.is_alive()

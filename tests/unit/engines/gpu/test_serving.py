@@ -1,0 +1,54 @@
+"""The GPU engine, over the fake of what it calls, behind a real server and its client."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_card import FakeDriver, FakeOrt
+
+from flowgimbal.client.client import Client
+from flowgimbal.client.errors import FlowgimbalError
+from flowgimbal.engines.gpu import opening
+from flowgimbal.server import app
+from flowgimbal.server.config import ServeConfig
+
+
+def pictures(count: int, seed: int) -> list[np.ndarray]:
+    coarse = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), np.uint8)
+    wide = np.kron(coarse, np.ones((8, 8, 1), np.uint8))
+    return [np.ascontiguousarray(wide[:180, 3 * i : 3 * i + 256]) for i in range(count)]
+
+
+async def test_streams_run_on_the_card_and_one_that_fails_fails_alone(
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "find_cuda_provider", lambda: FakeOrt(driver))
+    monkeypatch.setattr(opening, "find_driver", lambda: driver)
+    server = await app.start(ServeConfig(listen=("127.0.0.1:0",), engine="cuda"))
+    try:
+        async with Client(server.address) as client:
+            assert (await client.info()).engine == "onnxruntime-cuda"
+            counts = await asyncio.gather(*(run(client, seed) for seed in range(3)))
+            assert counts == [12, 12, 12]
+
+            async with client.stream(mode="lossless", look_ahead_frames=0) as healthy:
+                shown = iter(pictures(12, 9))
+                await healthy.send(next(shown))
+                await healthy.receive()
+                driver.failing = 1
+                with pytest.raises(FlowgimbalError, match="the card failed: an illegal memory access"):
+                    await run(client, 4)
+                for picture in shown:
+                    await healthy.send(picture)
+                    await healthy.receive()
+    finally:
+        await server.stop(0)
+
+
+async def run(client: Client, seed: int) -> int:
+    async with client.stream(mode="lossless") as stream:
+        got: list[Any] = [steady async for steady in stream.stabilize(iter(pictures(12, seed)))]
+        return len(got)
