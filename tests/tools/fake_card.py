@@ -139,6 +139,9 @@ class FakeContext:
         assert self.depth()
         self._local.depth -= 1
 
+    def detach(self) -> None:
+        self.pop()
+
 
 class FakeMemory:
     """Memory of the card or of the host; a little of it around it is nobody's."""

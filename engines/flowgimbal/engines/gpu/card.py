@@ -6,6 +6,7 @@ ends the process. Giving back to these touches no CUDA while the card is open, s
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -185,4 +186,12 @@ class Card:
 @cache
 def _primary_context(driver: Any, index: int) -> Any:
     """Shared with TensorRT and ONNX Runtime, and kept for the life of the process, as CUDA's own runtime keeps it."""
-    return driver.Device(index).retain_primary_context()
+    context = driver.Device(index).retain_primary_context()
+    atexit.register(_release, context)
+    return context
+
+
+def _release(context: Any) -> None:
+    """pycuda's own destructor takes a primary context for one that it has made, and complains when that fails."""
+    context.push()
+    context.detach()
