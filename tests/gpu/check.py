@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT / part) for part in ("proto", "engines", "server", "cli
 
 from flowgimbal.engines.engine import Engine, EngineError  # noqa: E402
 from flowgimbal.engines.gpu.opening import GPU_ENGINES, Ground, find, open_gpu  # noqa: E402
-from flowgimbal.engines.onnx import DEFAULT_WARP, OnnxEngine  # noqa: E402
+from flowgimbal.engines.onnx import DEFAULT_WARP, OnnxEngine, OnnxFlow  # noqa: E402
 from flowgimbal.engines.picture import Layout, Picture  # noqa: E402
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
@@ -90,7 +90,7 @@ def parity(engine: Engine, pictures: Sequence[Picture], look_ahead: int) -> Pari
     width, height = pictures[0].size
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], float).T
     pixels = levels = 0.0
-    both = (_steady(each, pictures, look_ahead) for each in (engine, OnnxEngine()))
+    both = (_steady(each, pictures, look_ahead) for each in (engine, OnnxEngine(OnnxFlow("fp32"))))
     for ours, theirs in zip(*both, strict=True):
         places = [(matrix @ corners)[:2] / (matrix @ corners)[2] for matrix, _ in (ours, theirs)]
         pixels = max(pixels, float(np.abs(places[0] - places[1]).max()))

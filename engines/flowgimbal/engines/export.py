@@ -84,10 +84,10 @@ def _export(
             external_data=False,
             verbose=False,
         )
-    _forget_origin(file)
+    forget_origin(file)
 
 
-def _forget_origin(file: Path) -> None:
+def forget_origin(file: Path) -> None:
     """Take the stack traces of the exporting machine out of the file."""
     import onnx
 

@@ -11,7 +11,7 @@ import onnxruntime
 from flowgimbal.engines import weights
 from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu.opening import GPU_ENGINES, find
-from flowgimbal.engines.onnx import WARPS, OnnxEngine
+from flowgimbal.engines.onnx import FLOW_FILES, WARPS, OnnxEngine, flow_times
 
 
 def describe() -> list[str]:
@@ -31,7 +31,13 @@ def describe() -> list[str]:
             lines += [f"  {network:<22} {ground.plans.why_not(network) or 'built'}" for network in weights.HALF]
     verdict = f"not used: {used} goes before" if used else "used"
     lines.append(f"onnxruntime-cpu   {verdict}; ONNX Runtime {onnxruntime.__version__}, name {OnnxEngine().name!r}")
-    for file in ("flow.onnx", *(f"warp_{warp}.onnx" for warp in WARPS), "components.npz"):
+    times = flow_times()
+    fastest = min(times, key=times.__getitem__)
+    lines += [
+        f"  flow in {precision:<14} {seconds * 1e3:.1f} ms a picture, measured now{', used' * (precision == fastest)}"
+        for precision, seconds in times.items()
+    ]
+    for file in (*FLOW_FILES.values(), *(f"warp_{warp}.onnx" for warp in WARPS), "components.npz"):
         data = weights.load(file)
         lines.append(f"  {file:<22} {len(data) / 1e6:.2f} MB, sha256 {hashlib.sha256(data).hexdigest()[:12]}")
     return lines

@@ -67,25 +67,25 @@ def fit(field: FlowField, aspect: float) -> GlobalMotion:
     sure = np.asarray(cv2.resize(fine, small, interpolation=cv2.INTER_AREA))
     flow = weighted / sure[..., None]  # sureness-weighted mean of 2x2 cells
     flow[..., 1] *= aspect * width / height
-    design = _design(small, aspect)
+    fields = _fields(small, aspect)
 
-    target = flow.reshape(-1).astype(np.float64)
+    target = flow.reshape(-1, 2).astype(np.float64)
     prior = sure.reshape(-1).astype(np.float64)
     prior /= prior.max()
     ridge = np.diag(RIDGE / (EXPECTED * half_width) ** 2)
+    projected = fields.project(target)
     # Begin at the shift that most of the picture shares: least squares would begin between two motions and stay there.
     coefficients = np.zeros(LANES)
-    coefficients[:2] = [_weighted_median(target[i::2], prior) for i in (0, 1)]
+    coefficients[:2] = [_weighted_median(target[:, i], prior) for i in (0, 1)]
     spread = LOOSEST
     for _ in range(ROUNDS):
-        left = (target - design @ coefficients).reshape(-1, 2)
-        error = np.sqrt((left * left).sum(1))
+        left = target - fields.spread(coefficients)
+        error = np.sqrt(_squares(left))
         weight = prior / (1.0 + (error / spread) ** 2) ** 2  # Geman-McClure
-        weighted_design = design * np.repeat(weight, 2)[:, None]
-        coefficients = np.linalg.solve(weighted_design.T @ design + ridge, weighted_design.T @ target)
+        coefficients = fields.solve(weight, projected, ridge)
         spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
     agree = np.exp(-0.5 * (error / max(1.0, 2 * spread)) ** 2)
-    moving = _moving((design @ coefficients).reshape(-1, 2), float(np.average(field.scale, weights=fine)))
+    moving = _moving(fields.spread(coefficients), float(np.average(field.scale, weights=fine)))
     return GlobalMotion(
         coefficients=moving * coefficients / half_width,
         rest=moving * _fit_rest(left, prior, max(LOOSE_REST, 2 * spread), small) / half_width,
@@ -107,32 +107,59 @@ def _moving(moved: NDArray[np.float64], error: float) -> float:
     drift, and to steady that drift would move what stands still.
     """
     still = STILL + STILL_ERROR * error
-    return float(np.clip((moved * moved).sum(1).mean() / still**2 - 1.0, 0.0, 1.0))
+    return float(np.clip(_squares(moved).mean() / still**2 - 1.0, 0.0, 1.0))
 
 
 def _fit_rest(
     left: NDArray[np.float64], prior: NDArray[np.float64], spread: float, size: tuple[int, int]
 ) -> NDArray[np.float64]:
     """Coefficients, in pixels, of the learned components in what is ``left`` (cells, 2)."""
-    design, ridge = _rest_design(size)
+    fields, ridge = _rest_fields(size)
+    projected = fields.project(left)
     rest = np.zeros(COMPONENTS)
     for _ in range(REST_ROUNDS):
-        error = left - (design @ rest).reshape(-1, 2)
-        weight = prior / (1.0 + (error * error).sum(1) / spread**2) ** 2
-        weighted = design * np.repeat(weight, 2)[:, None]
-        rest = np.linalg.solve(weighted.T @ design + ridge, weighted.T @ left.reshape(-1))
-    return np.asarray(rest)
+        weight = prior / (1.0 + _squares(left - fields.spread(rest)) / spread**2) ** 2
+        rest = fields.solve(weight, projected, ridge)
+    return rest
+
+
+class _Fields:
+    """Fields of motion (cells, 2, n) that a flow is fitted with.
+
+    The products that weighted least squares sums up are there for each cell: a round is then two small products of
+    matrices with the weights.
+    """
+
+    def __init__(self, fields: NDArray[np.float64]) -> None:
+        self._fields = fields
+        self._flat = fields.reshape(-1, fields.shape[2])
+        self._products = (fields.transpose(0, 2, 1) @ fields).reshape(len(fields), -1)
+
+    def spread(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The motion (cells, 2) that they are the coefficients of."""
+        return np.asarray((self._flat @ coefficients).reshape(-1, 2))
+
+    def project(self, motion: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Each cell's part (cells, n) in the right side of the normal equations."""
+        return np.asarray((motion[:, None] @ self._fields)[:, 0])
+
+    def solve(
+        self, weight: NDArray[np.float64], projected: NDArray[np.float64], ridge: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The coefficients (n,) with which the fields explain a motion best, under each cell's ``weight``."""
+        return np.asarray(np.linalg.solve((weight @ self._products).reshape(ridge.shape) + ridge, weight @ projected))
 
 
 @functools.lru_cache(maxsize=64)
-def _rest_design(size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The learned components at the cells' centres, (cells x 2, COMPONENTS), and the ridge in pixels."""
+def _rest_fields(size: tuple[int, int]) -> tuple[_Fields, NDArray[np.float64]]:
+    """The learned components at the cells' centres, and the ridge in pixels."""
     columns, rows = size
     fields, spreads = components.load()
     there = components.sample(
         fields, (np.arange(columns) + 0.5) / columns * 2 - 1, (np.arange(rows) + 0.5) / rows * 2 - 1
     )
-    return there.transpose(2, 3, 1, 0).reshape(-1, COMPONENTS), np.diag(RIDGE / (spreads * columns * STRIDE) ** 2)
+    at_cells = there.transpose(2, 3, 1, 0).reshape(-1, 2, COMPONENTS)
+    return _Fields(np.ascontiguousarray(at_cells)), np.diag(RIDGE / (spreads * columns * STRIDE) ** 2)
 
 
 @functools.lru_cache(maxsize=64)
@@ -142,13 +169,18 @@ def _lattice(extent: float) -> NDArray[np.float64]:
 
 
 @functools.lru_cache(maxsize=64)
-def _design(size: tuple[int, int], aspect: float) -> NDArray[np.float64]:
-    """The eight fields at the cells' centres, (cells x 2, 8)."""
+def _fields(size: tuple[int, int], aspect: float) -> _Fields:
+    """The eight fields at the cells' centres."""
     columns, rows = size
     x = (np.arange(columns) + 0.5) / columns * 2 - 1
     y = ((np.arange(rows) + 0.5) / rows * 2 - 1) * aspect
     points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
-    return basis(points).astype(np.float64).reshape(-1, LANES)
+    return _Fields(basis(points).astype(np.float64))
+
+
+def _squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared lengths of ``vectors`` (n, 2)."""
+    return np.asarray(vectors[:, 0] ** 2 + vectors[:, 1] ** 2)
 
 
 def _weighted_median(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:

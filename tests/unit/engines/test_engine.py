@@ -1,11 +1,14 @@
 """The CPU engine with the committed weights, and the alternatives to it."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 
+from flowgimbal.engines import onnx
 from flowgimbal.engines.dis import DisFlow
-from flowgimbal.engines.engine import FlowMeter, flow_size
+from flowgimbal.engines.engine import FlowField, FlowMeter, flow_size
 from flowgimbal.engines.host import shrink
 from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
 from flowgimbal.engines.picker import pick
@@ -18,7 +21,7 @@ def texture(width: int, height: int, seed: int = 3) -> np.ndarray:
     return cv2.GaussianBlur(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), (0, 0), 2)
 
 
-@pytest.mark.parametrize("meter", [OnnxFlow(), DisFlow()], ids=["network", "dis"])
+@pytest.mark.parametrize("meter", [OnnxFlow("fp32"), OnnxFlow("int8"), DisFlow()], ids=["fp32", "int8", "dis"])
 @pytest.mark.parametrize(("dx", "dy"), [(0, 0), (3, -2), (12, 7)])
 def test_a_shifted_texture_is_measured(meter: FlowMeter, dx: int, dy: int) -> None:
     big = texture(480, 320)
@@ -32,6 +35,35 @@ def test_a_shifted_texture_is_measured(meter: FlowMeter, dx: int, dy: int) -> No
     inner = field.flow[:, 8:-8, 8:-8].reshape(2, -1)
     assert np.median(inner[0]) == pytest.approx(dx, abs=0.35)
     assert np.median(inner[1]) == pytest.approx(dy, abs=0.35)
+
+
+def test_the_fastest_precision_that_is_right_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = onnx.flow_times()
+    assert "fp32" in times  # the exact one is always right
+    assert set(times) <= set(onnx.FLOW_FILES)
+    assert all(seconds > 0 for seconds in times.values())
+    opened: list[str] = []
+    monkeypatch.setattr(onnx, "_session", lambda name: opened.append(name))
+    for fastest in onnx.FLOW_FILES:
+        monkeypatch.setattr(onnx, "flow_times", lambda fastest=fastest: {"fp32": 2.0, "int8": 2.0, fastest: 1.0})
+        OnnxFlow()
+    assert opened == ["flow.onnx", "int8/flow.onnx"]
+
+
+def test_a_precision_that_overflows_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = OnnxFlow.flow
+
+    def overflowing(self: OnnxFlow, luma: np.ndarray, memory: Any) -> Any:
+        field, memory = flow(self, luma, memory)
+        if field and len(opened) == 2 and self is opened[1]:
+            field = FlowField(field.flow * 1.02, field.scale)
+        return field, memory
+
+    opened: list[OnnxFlow] = []
+    begin = OnnxFlow.__init__
+    monkeypatch.setattr(OnnxFlow, "__init__", lambda self, *a: (opened.append(self), begin(self, *a))[1])
+    monkeypatch.setattr(OnnxFlow, "flow", overflowing)
+    assert list(onnx.flow_times.__wrapped__()) == ["fp32"]
 
 
 def test_another_size_forgets_the_frame_before() -> None:

@@ -1,14 +1,17 @@
 """The torch networks: gradients, export and parity with ONNX Runtime, and that training lowers its loss."""
 
+from itertools import islice
 from pathlib import Path
 
+import av
 import numpy as np
 import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from flowgimbal.engines import export  # noqa: E402
+from flowgimbal.client.assets import BUNDLED_CLIP  # noqa: E402
+from flowgimbal.engines import export, weights  # noqa: E402
 from flowgimbal.engines.motion import LANES  # noqa: E402
 from flowgimbal.engines.networks.blocks import correlate, warp_features  # noqa: E402
 from flowgimbal.engines.networks.flow import FlowNetwork  # noqa: E402
@@ -17,9 +20,9 @@ from flowgimbal.engines.networks.polish import least_squares, smooth  # noqa: E4
 from flowgimbal.engines.networks.polish import soften as soften_picture  # noqa: E402
 from flowgimbal.engines.networks.warp import WarpNetwork, lane_fields, soften  # noqa: E402
 from flowgimbal.engines.onnx import WARPS  # noqa: E402
-from flowgimbal.engines.shapes import RAW, TAPS  # noqa: E402
+from flowgimbal.engines.shapes import FEATURES, RAW, TAPS  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
-from flowgimbal.engines.training import accuracy, flow, losses, paths, scenes, warp  # noqa: E402
+from flowgimbal.engines.training import accuracy, flow, losses, paths, quantise, scenes, warp  # noqa: E402
 from flowgimbal.engines.training.run import Run, load  # noqa: E402
 
 
@@ -96,6 +99,52 @@ def test_warp_features_undoes_a_shift() -> None:
     flow_field = torch.zeros(1, 2, 10, 14)
     flow_field[:, 0] = 3.0
     assert torch.allclose(warp_features(features, flow_field)[..., :-3], features[..., 3:], atol=1e-5)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 4])
+def test_correlate_is_the_mean_product_at_each_shift(radius: int) -> None:
+    torch.manual_seed(2)
+    first, second = torch.randn(2, 5, 7, 9), torch.randn(2, 5, 7, 9)
+    padded = torch.nn.functional.pad(second, (radius,) * 4)
+    reach = range(2 * radius + 1)
+    shifts = [(first * padded[:, :, dy : dy + 7, dx : dx + 9]).mean(1) for dy in reach for dx in reach]
+    assert torch.allclose(correlate(first, second, radius), torch.stack(shifts, 1), atol=1e-6)
+
+
+def test_warp_features_is_bilinear_sampling_with_the_edge_repeated() -> None:
+    torch.manual_seed(3)
+    features, flow_field = torch.randn(2, 5, 7, 9), 4.0 * torch.randn(2, 2, 7, 9)
+    y, x = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
+    grid = torch.stack([(flow_field[:, 0] + x) / 4.0 - 1.0, (flow_field[:, 1] + y) / 3.0 - 1.0], -1)
+    sampled = torch.nn.functional.grid_sample(features, grid, padding_mode="border", align_corners=True)
+    assert torch.allclose(warp_features(features, flow_field), sampled, atol=1e-4)
+    assert warp_features(features, torch.full((2, 2, 7, 9), torch.nan)).shape == features.shape
+
+
+def test_quantised_the_network_sees_the_same_motion() -> None:
+    exact = weights.load("flow.onnx")
+    noise = torch.randint(0, 256, (3, *scenes.PHOTO), dtype=torch.uint8)
+    rendered = list(quantise.calibration(exact, noise, 2))
+    assert [pair["luma"].shape for pair in rendered] == [(1, 1, 192, 320)] * 2
+
+    whole = onnxruntime.InferenceSession(exact, providers=["CPUExecutionProvider"])
+    inputs: list[quantise.Inputs] = []
+    with av.open(str(BUNDLED_CLIP)) as clip:
+        for frame in islice(clip.decode(video=0), 12):
+            luma = frame.reformat(320, 176, "gray").to_ndarray()[None, None].astype(np.float32) / 255
+            features = whole.run(None, inputs[-1])[2:] if inputs else blank_features()
+            inputs.append({"luma": luma} | dict(zip(FEATURES, features, strict=True)))
+    small = quantise.quantise(exact, iter(inputs[1:9]))
+    assert len(small) < 0.5 * len(exact)
+    bytes_session = onnxruntime.InferenceSession(small, providers=["CPUExecutionProvider"])
+    for last in inputs[9:]:
+        flows = [session.run(["flow"], last)[0] for session in (whole, bytes_session)]
+        assert np.abs(flows[0]).mean() > 0.5
+        assert np.median(np.abs(flows[0] - flows[1])) < 0.1
+
+
+def blank_features() -> list[np.ndarray]:
+    return [tensor[:1].numpy() for tensor in export.flow_inputs(1, 176, 320)[1:]]
 
 
 def test_scene_flow_maps_the_first_picture_onto_the_second() -> None:

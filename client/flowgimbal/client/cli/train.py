@@ -1,4 +1,4 @@
-"""``flowgimbal train flow|warp|paths|components|accuracy|export``: forwards to the trainings, which need torch."""
+"""``flowgimbal train NAME``: forwards to the trainings, which need torch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ _PARTS = {
     "warp": "training.warp",
     "paths": "training.recorded",
     "components": "training.components",
+    "quantise": "training.quantise",
     "accuracy": "training.accuracy",
     "export": "export",
 }

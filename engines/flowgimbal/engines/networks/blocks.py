@@ -24,34 +24,44 @@ def correlate(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """Local cost volume of two feature maps (B, C, H, W): (B, (2 radius + 1)^2, H, W).
 
     Channel (dy + radius)(2 radius + 1) + dx + radius is the mean over C of first(p) second(p + (dx, dy)); zero
-    outside of the map (Dosovitskiy et al., FlowNet, ICCV 2015; Sun et al., PWC-Net, CVPR 2018).
+    outside of the map (Dosovitskiy et al., FlowNet, ICCV 2015; Sun et al., PWC-Net, CVPR 2018). Each row is multiplied
+    with all of the rows near it, and the near columns are picked: one product of matrices takes less time than a
+    product of maps for each of the shifts.
     """
-    height, width = first.shape[-2:]
-    side = 2 * radius + 1
+    batch, channels, height, width = first.shape
+    side, columns = 2 * radius + 1, width + 2 * radius
     padded = F.pad(second, (radius, radius, radius, radius))
-    if radius > 2:  # one product of all with all, and the near ones picked: on a small map faster than 81 products
-        columns = width + 2 * radius
-        here = torch.arange(height, device=first.device)[:, None] * columns + torch.arange(width, device=first.device)
-        reach = torch.arange(side, device=first.device)[:, None] * columns + torch.arange(side, device=first.device)
-        near = (here.reshape(-1, 1) + reach.reshape(1, -1)).expand(first.shape[0], -1, -1)
-        every = first.flatten(2).transpose(1, 2) @ padded.flatten(2)
-        picked = torch.gather(every, 2, near) / first.shape[1]
-        return picked.transpose(1, 2).reshape(-1, side * side, height, width)
-    return torch.cat(
-        [
-            (first * padded[:, :, dy : dy + height, dx : dx + width]).mean(1, keepdim=True)
-            for dy in range(side)
-            for dx in range(side)
-        ],
-        1,
-    )
+    rows = torch.stack([padded[:, :, dy : dy + height] for dy in range(side)], 1).permute(0, 3, 1, 2, 4)
+    every = first.permute(0, 2, 3, 1)[:, :, None] @ rows  # (B, H, side, W, columns)
+    here = torch.arange(width, device=first.device)[None, :] * (columns + 1)
+    near = (here + torch.arange(side, device=first.device)[:, None]).reshape(-1)
+    picked = every.reshape(batch, height, side, width * columns).index_select(-1, near) * (1.0 / channels)
+    return picked.reshape(batch, height, side * side, width).transpose(1, 2)
 
 
 def warp_features(features: Tensor, flow: Tensor) -> Tensor:
-    """``features`` (B, C, H, W) sampled at p + flow(p), ``flow`` (B, 2, H, W) in cells; the edge is repeated."""
-    height, width = features.shape[-2:]
-    x = torch.arange(width, device=flow.device, dtype=flow.dtype)
-    y = torch.arange(height, device=flow.device, dtype=flow.dtype)
-    grid_x = (flow[:, 0] + x) * (2.0 / (width - 1)) - 1.0
-    grid_y = (flow[:, 1] + y[:, None]) * (2.0 / (height - 1)) - 1.0
-    return F.grid_sample(features, torch.stack([grid_x, grid_y], -1), padding_mode="border", align_corners=True)
+    """``features`` (B, C, H, W) sampled at p + flow(p), ``flow`` (B, 2, H, W) in cells; the edge is repeated.
+
+    Bilinear, by whole rows of channels: ``grid_sample`` computes the four places and weights again for each channel.
+    """
+    batch, channels, height, width = features.shape
+    across, down = (torch.arange(n, device=flow.device, dtype=flow.dtype) for n in (width, height))
+    x = (flow[:, 0] + across).clamp(min=0.0).minimum(across[-1])
+    y = (flow[:, 1] + down[:, None]).clamp(min=0.0).minimum(down[-1])
+    left, top = x.floor(), y.floor()
+    right, bottom = (left + 1.0).minimum(across[-1]), (top + 1.0).minimum(down[-1])
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    first = (torch.arange(batch, device=flow.device) * (height * width))[:, None, None]
+
+    def at(row: Tensor, column: Tensor) -> Tensor:
+        # No flow may lead outside of the table, not even one that is no number.
+        return F.embedding((row * width + column).long().clamp(0, height * width - 1) + first, table)
+
+    right_part, lower_part = (x - left)[..., None], (y - top)[..., None]
+    upper = _between(at(top, left), at(top, right), right_part)
+    lower = _between(at(bottom, left), at(bottom, right), right_part)
+    return _between(upper, lower, lower_part).permute(0, 3, 1, 2)
+
+
+def _between(start: Tensor, end: Tensor, part: Tensor) -> Tensor:
+    return start + part * (end - start)  # torch.lerp is exported as both of its formulas and a choice

@@ -86,7 +86,11 @@ class Refiner(nn.Module):
         ``first`` and ``second`` (warped by ``flow``) are the keys to match, ``beside`` the context and hidden state.
         """
         cost = correlate(first, second, self.radius)
-        match = F.conv2d(torch.softmax(cost * self.sharpness, 1), self.shifts)
+        # Softmax by hand: a cosine is at most one, and the sum comes with the mean in one convolution.
+        mean = F.conv2d(
+            torch.exp((cost - 1.0) * self.sharpness), F.pad(self.shifts, (0, 0, 0, 0, 0, 0, 0, 1), value=1.0)
+        )
+        match = mean[:, :2] / mean[:, 2:]
         spare = torch.zeros_like(first[:, : self.spare])
         hidden = self.hidden(self.body(torch.cat([cost, *beside, flow, match, spare], 1)))
         update = self.head(hidden)

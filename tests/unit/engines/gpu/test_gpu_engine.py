@@ -22,7 +22,7 @@ from flowgimbal.engines.gpu.engine import GpuEngine
 from flowgimbal.engines.gpu.runners import CudaRunner, PlanRunner
 from flowgimbal.engines.gpu.tensors import NEW, flow_tensors, warp_tensors
 from flowgimbal.engines.host import shrink
-from flowgimbal.engines.onnx import OnnxEngine
+from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
 from flowgimbal.engines.picture import Layout, Picture, luma
 from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
@@ -122,7 +122,7 @@ def test_a_real_clip_comes_out_as_from_the_cpu(engine: GpuEngine) -> None:
     shown = clip(24)
     width, height = shown[0].size
     outcomes = []
-    for each in (engine, OnnxEngine()):
+    for each in (engine, OnnxEngine(OnnxFlow("fp32"))):
         stabilizer = Stabilizer(each, Settings(look_ahead=3), width, height)
         held = [each.hold(one) for one in shown]
         warps = [stabilizer.decide(stabilizer.measure(one, i * 33_333_333)) for i, one in enumerate(held)]

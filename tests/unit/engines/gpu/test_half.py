@@ -8,7 +8,7 @@ import pytest
 
 from flowgimbal.client.assets import BUNDLED_CLIP
 from flowgimbal.engines import weights
-from flowgimbal.engines.picker import pick
+from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.server.stabilizer import Settings, Stabilizer
 
@@ -35,7 +35,7 @@ def frames() -> list[tuple[Picture, int]]:
 
 def steady(pictures: list[tuple[Picture, int]], warp: str) -> np.ndarray:
     """The meshes in pixels (frames, rows, cols, 2)."""
-    engine = pick(warp=warp)
+    engine = OnnxEngine(OnnxFlow("fp32"), warp=warp)
     size = pictures[0][0].size
     stabilizer = Stabilizer(engine, Settings(), *size)
     warps = [stabilizer.decide(stabilizer.measure(engine.hold(p), time_ns)) for p, time_ns in pictures]
