@@ -44,3 +44,8 @@ def shrink(luma: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         how = cv2.INTER_AREA if larger else cv2.INTER_LINEAR
         luma = np.asarray(cv2.resize(luma, (width, height), interpolation=how))
     return np.ascontiguousarray(luma)
+
+
+def contrast(luma: NDArray[np.uint8]) -> float:
+    """Grey levels RMS around the mean."""
+    return float(cv2.meanStdDev(luma)[1][0, 0])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flowgimbal.engines import weights
 from flowgimbal.engines.engine import EngineError, FlowField, FlowMeter, Luma, Measurement, Memory, flow_size
-from flowgimbal.engines.host import HostPixels, shrink
+from flowgimbal.engines.host import HostPixels, contrast, shrink
 from flowgimbal.engines.picture import Layout, Picture, luma
 from flowgimbal.engines.shapes import COLUMNS, FEATURES, KEYS, ROWS, TAPS
 
@@ -96,7 +96,7 @@ class OnnxEngine(HostPixels):
         """See ``Engine.measure``."""
         small = shrink(luma(held), flow_size(*held.size))
         field, now = self._meter.flow(small, memory)
-        return Measurement(field, now, float(small.std()))
+        return Measurement(field, now, contrast(small))
 
     def warp(
         self, window: NDArray[np.float32], cover: NDArray[np.float32], conditions: NDArray[np.float32]

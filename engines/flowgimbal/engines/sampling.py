@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 from flowgimbal.engines.picture import Picture, Plane
 
 STRIP_ROWS = 64
-BLAS_ALONE = 1 << 18
-"""Multiplications up to which OpenBLAS keeps to the calling thread. Above it wakes one thread a core, and where
-streams share the cores the product of a strip then takes hundreds of times as long."""
 
 Float = NDArray[np.float32]
+Lattice = tuple[int, int, float, float]  # samples down and across, and how many of them span the picture
 
 
 class Sampler:
     """Samples the pictures of one thread; keeps its tables and buffers between frames."""
 
     def __init__(self) -> None:
-        self._hats: dict[tuple[int, int, int], Float] = {}
+        self._hats: dict[tuple[int, float, int], Float] = {}
         self._maps: tuple[Float, Float] = (np.empty(0, np.float32), np.empty(0, np.float32))
 
     def sample(self, picture: Picture, mesh: Float) -> Picture:
@@ -32,33 +30,35 @@ class Sampler:
 
         Bilinear; outside the picture its edge is repeated.
         """
-        planes = tuple(
-            self._plane(plane, mesh, picture.size, picture.factors(index)) for index, plane in enumerate(picture.planes)
-        )
-        return Picture(picture.layout, planes, picture.chroma)
+        out = tuple(np.empty(plane.shape, np.uint8) for plane in picture.planes)
+        alike: dict[Lattice, list[tuple[Plane, Plane]]] = {}  # both chroma planes are looked up in the same places
+        for index, (plane, seen) in enumerate(zip(picture.planes, out, strict=True)):
+            # The width in samples of this plane; with an odd size the last chroma sample reaches beyond the picture.
+            fx, fy = picture.factors(index)
+            lattice = (*plane.shape[:2], picture.height / fy, picture.width / fx)
+            alike.setdefault(lattice, []).append((plane, seen))
+        for lattice, planes in alike.items():
+            self._sample(planes, mesh, lattice)
+        return Picture(picture.layout, out, picture.chroma)
 
-    def _plane(self, plane: Plane, mesh: Float, size: tuple[int, int], factors: tuple[int, int]) -> Plane:
-        height, width = plane.shape[:2]
+    def _sample(self, planes: list[tuple[Plane, Plane]], mesh: Float, lattice: Lattice) -> None:
+        height, width, span_y, span_x = lattice
         rows, cols = mesh.shape[:2]
-        # The width in samples of this plane; with an odd size the last chroma sample reaches beyond the picture.
-        span_x, span_y = size[0] / factors[0], size[1] / factors[1]
         down = self._hat(height, span_y, rows)
         across = self._hat(width, span_x, cols).T
         # x and y of every mesh vertex in samples, interpolated down the columns first: (height, cols) each
         x = down @ (mesh[..., 0] * np.float32(span_x) - np.float32(0.5))
         y = down @ (mesh[..., 1] * np.float32(span_y) - np.float32(0.5))
         map_x, map_y = self._buffers(width)
-        out = np.empty(plane.shape, np.uint8)
         for top in range(0, height, STRIP_ROWS):
-            bottom = min(top + STRIP_ROWS, height)
-            strip_x, strip_y = map_x[: bottom - top], map_y[: bottom - top]
-            _multiply(x[top:bottom], across, strip_x)
-            _multiply(y[top:bottom], across, strip_y)
-            cv2.remap(plane, strip_x, strip_y, cv2.INTER_LINEAR, dst=out[top:bottom], borderMode=cv2.BORDER_REPLICATE)
-        return out
+            strip = slice(top, min(top + STRIP_ROWS, height))
+            strip_x = np.matmul(x[strip], across, out=map_x[: strip.stop - top])
+            strip_y = np.matmul(y[strip], across, out=map_y[: strip.stop - top])
+            for plane, seen in planes:
+                cv2.remap(plane, strip_x, strip_y, cv2.INTER_LINEAR, dst=seen[strip], borderMode=cv2.BORDER_REPLICATE)
 
     def _hat(self, samples: int, span: float, vertices: int) -> Float:
-        key = (samples, round(span * 4), vertices)
+        key = (samples, span, vertices)
         if key not in self._hats:
             self._hats[key] = hat_matrix(samples, span, vertices)
         return self._hats[key]
@@ -70,12 +70,6 @@ class Sampler:
         return first, second
 
 
-def _multiply(left: Float, right: Float, out: Float) -> None:
-    step = max(1, BLAS_ALONE // right.size)
-    for top in range(0, len(left), step):
-        np.matmul(left[top : top + step], right, out=out[top : top + step])
-
-
 def hat_matrix(samples: int, span: float, vertices: int) -> Float:
     """Weights (samples, vertices) that interpolate linearly between vertices spread edge to edge over ``span``.
 
@@ -85,7 +79,7 @@ def hat_matrix(samples: int, span: float, vertices: int) -> Float:
     place = (np.arange(samples) + 0.5) / span * (vertices - 1)
     left = np.clip(np.floor(place), 0, vertices - 2).astype(np.intp)
     weight = (place - left).astype(np.float32)
-    matrix = np.zeros((samples, vertices), np.float32)
+    matrix = np.zeros((samples, vertices), np.float32, order="F")  # BLAS is the faster for its transpose
     row = np.arange(samples)
     matrix[row, left] = 1 - weight
     matrix[row, left + 1] = weight

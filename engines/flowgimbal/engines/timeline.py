@@ -21,20 +21,21 @@ def bin_means(times: Array, values: Array) -> tuple[Array, Array]:
     ``times`` (n,) in seconds, rising, 0 being the near end; ``values`` (n, ...). Returns the means (BINS, ...) over
     the part of each bin that the path covers, zero where it covers none, and the covered parts (BINS,) in [0, 1].
     """
-    shape = (BINS, *values.shape[1:])
-    if len(times) < 2:
-        return np.zeros(shape), np.zeros(BINS)
+    count = len(times)
+    if count < 2:
+        return np.zeros((BINS, *values.shape[1:])), np.zeros(BINS)
     steps = np.diff(times)
-    areas = 0.5 * (values[1:] + values[:-1]) * steps.reshape(-1, *[1] * (values.ndim - 1))
-    total = np.concatenate([np.zeros_like(values[:1]), np.cumsum(areas, 0)])
     edges = np.clip(EDGES, times[0], times[-1])
-    index = np.clip(np.searchsorted(times, edges, side="right") - 1, 0, len(steps) - 1)
-    part = (edges - times[index]).reshape(-1, *[1] * (values.ndim - 1))
-    slope = (values[index + 1] - values[index]) / steps[index].reshape(part.shape)
-    integral = total[index] + part * (values[index] + 0.5 * part * slope)
+    index = np.clip(np.searchsorted(times, edges, side="right") - 1, 0, count - 2)
+    part = edges - times[index]
+    tail = 0.5 * part * part / steps[index]
+    # How much of each value the path's integral up to an edge holds: half a step to both sides, then what is begun.
+    sides = np.concatenate([[0.0], steps, [0.0]])
+    parts = np.where(np.arange(count) < index[:, None], 0.5 * (sides[:-1] + sides[1:]), 0.0)
+    row = np.arange(len(EDGES))
+    parts[row, index] = 0.5 * sides[index] + part - tail
+    parts[row, index + 1] = tail
     widths = np.diff(edges)
-    cover = widths / np.diff(EDGES)
-    width = np.where(widths > 1e-9, widths, 1.0).reshape(-1, *[1] * (values.ndim - 1))
-    means = np.diff(integral, axis=0) / width
-    means[widths <= 1e-9] = 0.0
-    return means, cover
+    seen = widths > 1e-9
+    weights = np.diff(parts, axis=0) * (seen / np.where(seen, widths, 1.0))[:, None]
+    return (weights @ values.reshape(count, -1)).reshape(BINS, *values.shape[1:]), widths / np.diff(EDGES)

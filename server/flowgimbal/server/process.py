@@ -7,6 +7,7 @@ import functools
 from typing import Any
 
 import cv2
+from threadpoolctl import threadpool_limits
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -14,12 +15,13 @@ _M_ARENA_MAX = -8
 
 
 def tune() -> None:
-    """Keep freed frames in the process, and OpenCV to the thread that calls it. Call it before the first frame.
+    """Keep freed frames in the process, OpenCV and BLAS to the thread that calls them. Call it before the first frame.
 
     glibc maps every block above its threshold anew, faults it in page by page and unmaps it: for frames that costs more
-    than the work on them. A stream has a thread a stage already; more of them in OpenCV only get in each other's way.
+    than the work on them. A stream has a thread a stage already; more of them only get in each other's way.
     """
     cv2.setNumThreads(1)
+    threadpool_limits(1, user_api="blas")
     libc = _glibc()
     if libc is not None:
         libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -46,7 +47,10 @@ class Warp:
         return np.eye(3) if homography is None else np.asarray(homography, np.float64)
 
 
+@functools.cache
 def vertices(rows: int, cols: int) -> NDArray[np.float64]:
-    """Normalised output positions of a mesh's vertices: float64 (rows, cols, 2)."""
+    """Normalised output positions of a mesh's vertices: float64 (rows, cols, 2), read-only."""
     v, u = np.meshgrid(np.linspace(0.0, 1.0, rows), np.linspace(0.0, 1.0, cols), indexing="ij")
-    return np.stack([u, v], -1)
+    positions = np.stack([u, v], -1)
+    positions.flags.writeable = False
+    return positions

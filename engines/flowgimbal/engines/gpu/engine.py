@@ -16,6 +16,7 @@ from flowgimbal.engines.gpu.batched import BatchedNetwork
 from flowgimbal.engines.gpu.card import Block, Card, Lane
 from flowgimbal.engines.gpu.kernels import Kernels
 from flowgimbal.engines.gpu.tensors import NEW, flow_tensors, warp_tensors
+from flowgimbal.engines.host import contrast
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, FEATURES, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
@@ -94,7 +95,7 @@ class GpuEngine:
         found = self._flow(flow_tensors(*size), {"luma": unit, **before})
         now = CardMemory(size, {name: found[new] for name, new in zip(FEATURES, NEW, strict=True)})
         field = FlowField(found["flow"], np.exp(found["log_scale"][0])) if known else None
-        return Measurement(field, now, float(seen.std()))
+        return Measurement(field, now, contrast(seen))
 
     def warp(
         self, window: NDArray[np.float32], cover: NDArray[np.float32], conditions: NDArray[np.float32]
