@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+
+with suppress(ImportError):
+    import torch  # noqa: F401  # brings cuDNN and cuBLAS to machines where nothing else does
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / part) for part in ("proto", "engines", "server", "client")]
@@ -170,8 +174,9 @@ def main(arguments: Sequence[str] | None = None, opened: Callable[..., Any] = op
         _say(f"{name}: opened in {time.monotonic() - began:.1f} s")
         try:
             section, held = report(name, ground, engine, quick=args.quick)
-        finally:
             engine.close()
+        except EngineError as error:
+            section, held = [f"### `{name}`: **FAILED**: {error}"], False
         verdicts.append(held)
         lines += [*section, ""]
         _say("\n".join(section))
@@ -203,17 +208,22 @@ def _rate(work: Callable[[int, Any], Any], rounds: int) -> float:
 
     def stream() -> None:
         memory = None
-        for step in range(5):
-            memory = work(step, memory)
+        try:
+            for step in range(5):
+                memory = work(step, memory)
+        except BaseException:
+            together.abort()
+            raise
         together.wait()
         for step in range(rounds):
             memory = work(step, memory)
 
     with ThreadPoolExecutor(STREAMS) as threads:
         done = [threads.submit(stream) for _ in range(STREAMS)]
-        together.wait()
+        with suppress(threading.BrokenBarrierError):  # then one of the streams has the reason
+            together.wait()
         began = time.perf_counter()
-        for one in done:
+        for one in sorted(done, key=lambda one: isinstance(one.exception(), threading.BrokenBarrierError)):
             one.result()
         return STREAMS * rounds / (time.perf_counter() - began)
 

@@ -58,18 +58,19 @@ class FakeDriver:
         self.live: dict[int, int] = {}  # address to size
         self.allocations = 0
         self.budget = 1 << 40
-        self.failing = 0  # synchronizations that will raise
+        self.broken = False  # every call fails from now on, as after a kernel's illegal access
 
     def init(self) -> None:
         pass
 
     def Device(self, index: int) -> Any:  # noqa: N802
         return SimpleNamespace(
-            retain_primary_context=lambda: self.context, name=lambda: "Fake card", compute_capability=lambda: (9, 0)
+            retain_primary_context=lambda: self.context, name=lambda: "Fake card", compute_capability=lambda: (8, 9)
         )
 
-    def Stream(self) -> FakeStream:  # noqa: N802
+    def Stream(self, flags: int) -> FakeStream:  # noqa: N802
         self.check()
+        assert flags == 1, "a blocking stream waits for everybody's"
         return FakeStream(self)
 
     def mem_alloc(self, size: int) -> FakeMemory:
@@ -112,6 +113,8 @@ class FakeDriver:
         """The context is active, and the memory is there."""
         if not self.context.depth():
             raise self.Error("no context is active in this thread")
+        if self.broken:
+            raise self.Error("an illegal memory access was encountered")
         if address is None:
             return
         starts = sorted(self.live)
@@ -185,9 +188,6 @@ class FakeStream:
         self._driver.check()
         assert self.recording is None
         work, self._work = self._work, []
-        if self._driver.failing:
-            self._driver.failing -= 1
-            raise self._driver.Error("an illegal memory access was encountered")
         for step in work:
             step()
 

@@ -13,6 +13,7 @@ import tensorrt_bindings as trt
 
 CLASSES = (
     "Builder",
+    "BuilderFlag",
     "ExecutionContextAllocationStrategy",
     "IBuilderConfig",
     "ICudaEngine",

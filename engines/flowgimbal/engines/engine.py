@@ -60,6 +60,11 @@ class Engine(Protocol):
         """As in ``StreamInfo.engine``."""
         ...
 
+    @property
+    def lost(self) -> str:
+        """Why it will never work again in this process; empty while it does."""
+        ...
+
     def warm_up(self) -> None:
         """Load and run everything once."""
         ...

@@ -15,6 +15,8 @@ from flowgimbal.engines.sampling import Sampler
 class HostPixels:
     """The part of ``Engine`` that has to do with pictures, for pictures that stay where they are."""
 
+    lost = ""
+
     def __init__(self) -> None:
         self._local = threading.local()  # a sampler has buffers of its own: one for each thread
 

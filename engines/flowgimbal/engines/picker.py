@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flowgimbal.engines.dis import DisFlow
 from flowgimbal.engines.engine import Engine, EngineError, FlowField, Measurement, Memory, flow_size
-from flowgimbal.engines.gpu.opening import GPU_ENGINES, open_gpu
+from flowgimbal.engines.gpu.opening import GPU_ENGINES, find, open_gpu
 from flowgimbal.engines.host import HostPixels
 from flowgimbal.engines.onnx import DEFAULT_WARP, WARPS, OnnxEngine, OnnxFlow
 from flowgimbal.engines.picture import Picture
@@ -60,8 +60,13 @@ def pick(name: str = "auto", flow: str = "network", warp: str = DEFAULT_WARP) ->
     if name == "auto" and flow == "network":
         for candidate in GPU_ENGINES:
             try:
+                find(candidate)
+            except EngineError as error:
+                logger.debug("engine %s is not here: %s", candidate, str(error))
+                continue
+            try:
                 return open_gpu(candidate, warp)
             except EngineError as error:
-                logger.debug("engine %s is not used: %s", candidate, error)
+                logger.warning("engine %s is here but does not work: %s", candidate, str(error))
     label = "onnxruntime-cpu" + ("+dis" if flow == "dis" else "") + (f"+{warp}" if warp != DEFAULT_WARP else "")
     return OnnxEngine(DisFlow() if flow == "dis" else OnnxFlow(), warp=warp, name=label)

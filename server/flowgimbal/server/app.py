@@ -49,6 +49,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
         self._force = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
         self.addresses: tuple[str, ...] = ()
         """Where it listens, as clients write it; with the ports that were found for port 0."""
 
@@ -82,6 +83,7 @@ class Server:
             raise
         self._service.begin(engine)
         await self._tell_health(SERVING)
+        self._watch = asyncio.create_task(self._watch_engine())
         logger.info(
             "serving",
             extra={
@@ -114,7 +116,15 @@ class Server:
         logger.info("stopped")
         return left
 
+    async def _watch_engine(self) -> None:
+        await self._service.engine_lost.wait()
+        why = self._engine.lost if self._engine else ""
+        logger.critical("the engine is lost: this server has to be started again", extra={"why": why})
+        await self._tell_health(NOT_SERVING)
+
     async def _close(self, grace_seconds: float = 0) -> None:
+        if self._watch:
+            self._watch.cancel()
         await self._grpc.stop(grace_seconds)
         # A process that ends while a stage is in native code is aborted: let cancelled streams let go of their threads.
         with contextlib.suppress(TimeoutError):

@@ -33,6 +33,8 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
         self._places = StreamPlaces(config.max_streams)
         self._engine: Engine | None = None
         self._draining = asyncio.Event()
+        self.engine_lost = asyncio.Event()
+        """The engine will never work again in this process."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -66,6 +68,8 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
             try:
                 await Stream(name, context, engine, self._config, self._metrics, self._draining).run()
             finally:
+                if engine.lost:
+                    self.engine_lost.set()
                 if self._places.taken == 1:
                     self._idle.set()
                 self._metrics.streams.set(self._places.taken - 1)
@@ -94,4 +98,6 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
         if self._engine is None:
             message = "the server is starting; retry in a moment"
             raise Unavailable("STARTING", message, retry_after_seconds=RETRY_AFTER_SECONDS)
+        if self._engine.lost:
+            raise Unavailable("ENGINE_LOST", f"{self._engine.lost}; this server has to be started again, use another")
         return self._engine

@@ -49,7 +49,7 @@ int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t size, void *s) {
 int cuMemsetD32Async(Address to, unsigned value, size_t count, void *s) {
     CONTEXT return value ? 1 : (memset((void *)to, 0, 4 * count), 0);
 }
-int cuStreamCreate(void **stream, unsigned flags) { CONTEXT return *stream = take(8), 0; }
+int cuStreamCreate(void **stream, unsigned flags) { CONTEXT return flags == 1 ? (*stream = take(8), 0) : 1; }
 int cuStreamDestroy_v2(void *stream) { CONTEXT return give(stream); }
 int cuStreamSynchronize(void *stream) { CONTEXT return 0; }
 int cuModuleLoadDataEx(void **module, const char *ptx, unsigned n, void *options, void *values) {

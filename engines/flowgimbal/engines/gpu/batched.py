@@ -38,9 +38,17 @@ class BatchedNetwork:
         """The outputs for ``item``, whose blocks must be filled already. Raises EngineError."""
         return self._batcher((tensors, item), kind=tuple(tensors.inputs.values()))
 
+    def warm_up(self, tensors: Tensors) -> None:
+        """Run batches of every size, of zeros; before anybody else calls. The second run of each records its graph."""
+        for size in SIZES:
+            for _ in range(2):
+                self._work([(tensors, dict.fromkeys(tensors.inputs))] * size)
+
     def close(self) -> None:
         """End the thread and free everything."""
         self._batcher.close()
+        if self._card.lost:
+            return
         with self._card.active():
             while self._batches:
                 self._batches.popitem()[1].call.free()

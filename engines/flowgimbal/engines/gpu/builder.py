@@ -44,6 +44,7 @@ def build(
     if not parser.parse(onnx):
         raise EngineError(f"{trt.__name__} cannot read the network: {parser.get_error(0).desc()}")
     config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)  # what is left in fp32 needs it
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         tensor = network.get_input(index)

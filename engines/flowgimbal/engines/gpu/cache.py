@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -82,9 +83,9 @@ class PlanCache:
 
     def _write(self, file: Path, data: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f".{file.name}.{os.getpid()}")
-        draft.write_bytes(data)
-        draft.replace(file)
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=f".{file.name}.", delete=False) as draft:
+            draft.write(data)
+        Path(draft.name).replace(file)
 
 
 def default_folder() -> Path:

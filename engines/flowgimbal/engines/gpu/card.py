@@ -10,7 +10,7 @@ import atexit
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from flowgimbal.engines.engine import EngineError
+
+MOST_IDLE = 512 << 20  # bytes that a pool keeps unused
+NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: neither waits for the legacy stream nor makes it wait
 
 
 class Block:
@@ -47,7 +50,11 @@ class Pinned(Block):
 
 
 class Pool:
-    """Lends memory by its exact size and keeps what comes back: in the steady state nothing is allocated."""
+    """Lends memory and keeps what comes back: in the steady state nothing is allocated.
+
+    Memory is lent in classes of size, eight to an octave, so that pictures of nearly the same size share it; more than
+    MOST_IDLE is not kept when something new is wanted.
+    """
 
     def __init__(self, card: Card, allocate: Callable[[int], Any], free: Callable[[Any], None]) -> None:
         self._card, self._allocate, self._free = card, allocate, free
@@ -55,33 +62,44 @@ class Pool:
         self._closed = False
 
     def lend(self, size: int) -> Any:
-        """Memory of ``size`` bytes, for a Block; with the card's context active."""
+        """Memory of ``size`` bytes at least, for a Block; with the card's context active."""
+        size = _class_of(size)
         try:
             return self._idle[size].pop()
         except IndexError:
             pass
+        if sum(length * len(idle) for length, idle in list(self._idle.items())) > MOST_IDLE:
+            self.free_idle()
         try:
             return self._allocate(size)
         except self._card.driver.MemoryError:  # what pictures of other sizes have left may be enough
-            self._free_idle()
+            self._card.free_idle()
             return self._allocate(size)
 
     def take_back(self, memory: Any, size: int) -> None:
         """Called by the block, in any thread; takes no lock, since garbage may be collected anywhere."""
-        self._idle[size].append(memory)
-        if self._closed:
+        self._idle[_class_of(size)].append(memory)
+        if self._closed and not self._card.lost:
             with self._card.active():
-                self._free_idle()
+                self.free_idle()
 
     def close(self) -> None:
         """Free what is not on loan, and what is as soon as it comes back; with the card's context active."""
         self._closed = True
-        self._free_idle()
+        self.free_idle()
 
-    def _free_idle(self) -> None:
+    def free_idle(self) -> None:
+        """Give back to the driver what is not on loan; with the card's context active."""
         for idle in list(self._idle.values()):
-            while idle:
-                self._free(idle.pop())
+            with suppress(IndexError):  # until it is empty, whoever takes the last
+                while True:
+                    self._free(idle.pop())
+
+
+def _class_of(size: int) -> int:
+    """``size`` rounded up to three binary digits and the leading one."""
+    step = 1 << max(0, size.bit_length() - 4)
+    return -(-size // step) * step
 
 
 class Lane:
@@ -121,6 +139,7 @@ class Lane:
 class Card:
     """A card of this machine. ``close`` frees what it has allocated, blocks on loan when they are let go.
 
+    Any error of the driver but a want of memory ends its use: CUDA repeats it to every later call of the process.
     ``driver`` is ``pycuda.driver`` after ``init``.
     """
 
@@ -131,19 +150,25 @@ class Card:
         self._device = Pool(self, driver.mem_alloc, lambda memory: memory.free())
         self._host = Pool(self, self._allocate_pinned, lambda array: array.base.free())
         self._lanes: list[Lane] = []
+        self.lost = ""  # why the card cannot be used any more
         self._lock = threading.Lock()
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """The card's context, in this thread. What the driver raises comes out as EngineError."""
+        if self.lost:
+            raise EngineError(self.lost)
         try:
             self._context.push()
             try:
                 yield
             finally:
                 self._context.pop()
-        except self.driver.Error as error:
+        except self.driver.MemoryError as error:
             raise EngineError(f"the card failed: {error}") from error
+        except self.driver.Error as error:
+            self.lost = self.lost or f"the card failed: {error}"
+            raise EngineError(self.lost) from error
 
     @contextmanager
     def lane(self) -> Iterator[Lane]:
@@ -155,12 +180,14 @@ class Card:
             try:
                 yield lane
             finally:
-                lane.wait()  # if the card is beyond that, the lane is not used again
-                self._lanes.append(lane)
+                try:
+                    lane.wait()
+                finally:
+                    self._lanes.append(lane)
 
     def new_lane(self) -> Lane:
         """A lane to keep; with the context active."""
-        return Lane(self, self.driver.Stream())
+        return Lane(self, self.driver.Stream(NON_BLOCKING))
 
     def memory(self, size: int) -> Block:
         """``size`` bytes on the card; with the context active."""
@@ -170,10 +197,17 @@ class Card:
         """A page-locked array, on loan until the last view of it is gone; with the context active."""
         kind = np.dtype(dtype)
         size = int(np.prod(shape)) * kind.itemsize
-        return np.asarray(Pinned(self._host, self._host.lend(size), size)).view(kind).reshape(shape)
+        return np.asarray(Pinned(self._host, self._host.lend(size), size))[:size].view(kind).reshape(shape)
+
+    def free_idle(self) -> None:
+        """Give all memory back that is not on loan; with the context active."""
+        self._device.free_idle()
+        self._host.free_idle()
 
     def close(self) -> None:
-        """Free streams and memory."""
+        """Free streams and memory; those of a lost card the driver frees when the process ends."""
+        if self.lost:
+            return
         with self.active():
             self._lanes.clear()
             self._device.close()

@@ -18,8 +18,7 @@ from flowgimbal.engines.gpu.kernels import Kernels
 from flowgimbal.engines.gpu.tensors import NEW, flow_tensors, warp_tensors
 from flowgimbal.engines.host import contrast
 from flowgimbal.engines.picture import Layout, Picture
-from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, FEATURES, RAW, ROWS, TAPS
-from flowgimbal.engines.timeline import BINS
+from flowgimbal.engines.shapes import FEATURES
 
 # OpenCV's weights of the first and the third channel in luma, of 1 << 15.
 BLUE, RED = 3735, 9798
@@ -58,21 +57,26 @@ class GpuEngine:
         with card.active():
             self._kernels = Kernels(card.driver)
 
+    @property
+    def lost(self) -> str:
+        """See ``Engine.lost``."""
+        return self._card.lost
+
     def warm_up(self) -> None:
-        """Run everything twice: the second run of a network at one shape records its graph."""
+        """Run everything at 16:9 as it will be run, so that no stream waits for another's first batch."""
         still = self.hold(Picture(Layout.GRAY, (np.zeros((720, 1280), np.uint8),)))
-        memory = self.measure(still, None).memory
-        for _ in range(2):
-            memory = self.measure(still, memory).memory
-            taps, lattice = np.zeros(RAW + BINS, np.float32), np.zeros((TAPS, 2, ROWS, COLUMNS), np.float32)
-            self.warp(lattice, taps, taps[:CONDITIONS])
+        self.measure(still, self.measure(still, None).memory)
         self.sample(still, np.zeros((2, 2, 2), np.float32))
+        self._flow.warm_up(flow_tensors(*flow_size(1280, 720)))
+        self._warp.warm_up(warp_tensors())
 
     def close(self) -> None:
         """End the threads and free all memory of the card."""
         self._flow.close()
         self._warp.close()
-        del self._kernels
+        if not self._card.lost:
+            with self._card.active():
+                del self._kernels
         self._card.close()
 
     def hold(self, picture: Picture) -> CardPicture:

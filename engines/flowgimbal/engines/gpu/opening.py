@@ -15,7 +15,14 @@ from flowgimbal.engines.gpu.engine import GpuEngine
 from flowgimbal.engines.gpu.graphs import libcuda
 from flowgimbal.engines.gpu.plans import Plans
 from flowgimbal.engines.gpu.runners import CudaRunner, PlanRunner, Runner
-from flowgimbal.engines.gpu.surroundings import BUILDERS, find_builder, find_card, find_cuda_provider, find_driver
+from flowgimbal.engines.gpu.surroundings import (
+    BUILDERS,
+    check_supported,
+    find_builder,
+    find_card,
+    find_cuda_provider,
+    find_driver,
+)
 from flowgimbal.engines.gpu.tensors import NEW
 from flowgimbal.engines.weights import load
 
@@ -42,10 +49,10 @@ class Ground:
 
 def find(name: str, index: int = 0) -> Ground:
     """What there is for the engine called ``name`` on card ``index``. Raises EngineError with what is missing."""
-    # The module before the driver: what is not installed is the plainest reason.
-    module = find_cuda_provider() if name == CUDA else find_builder(name)
-    driver = find_driver()
+    driver = find_driver()  # before the modules: without one some of them crash, and all of them take time
     card = find_card(driver, index)
+    module = find_cuda_provider() if name == CUDA else find_builder(name)
+    check_supported(name, card)
     return Ground(module, driver, card, None if name == CUDA else Plans(module, card, PlanCache(default_folder())))
 
 
@@ -54,13 +61,15 @@ def open_gpu(name: str, warp: str, *, index: int = 0) -> GpuEngine:
     ground = find(name, index)
     try:
         engine = _assemble(Card(ground.driver, index), ground, warp)
-    except OSError as error:
-        raise EngineError(f"the folder of plans: {error}") from error
-    try:
-        engine.warm_up()
-    except BaseException:
-        engine.close()
+        try:
+            engine.warm_up()
+        except BaseException:
+            engine.close()
+            raise
+    except EngineError:
         raise
+    except Exception as error:  # drivers and bindings have errors of their own: a server with another engine goes on
+        raise EngineError(f"{name} on {ground.card}: {type(error).__name__}: {error}") from error
     return engine
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu.builder import build
 from flowgimbal.engines.gpu.cache import PlanCache, PlanKey
 from flowgimbal.engines.weights import load
@@ -32,19 +33,22 @@ class Plans:
         return self.cache.why_not(PlanKey.of(network, _onnx(network), self.builder, self.card))
 
     def load(self, network: str) -> bytes:
-        """The network's plan, built if need be. Raises EngineError, OSError."""
+        """The network's plan, built if need be. Raises EngineError."""
         key = PlanKey.of(network, _onnx(network), self.builder, self.card)
         return self.cache.load(key) or self.build(network)[0]
 
     def build(self, network: str, progress: Progress | None = None) -> tuple[bytes, float]:
-        """Build the network's plan and keep it; also the seconds that it took. Raises EngineError, OSError."""
+        """Build the network's plan and keep it; also the seconds that it took. Raises EngineError."""
         began = time.monotonic()
         onnx = _onnx(network)
         timings = self.cache.timings(self.builder, self.card)
         plan, timings = build(self.trt, onnx, timings=timings, progress=progress)
-        self.cache.store(PlanKey.of(network, onnx, self.builder, self.card), plan)
-        if timings:
-            self.cache.store_timings(self.builder, self.card, timings)
+        try:
+            self.cache.store(PlanKey.of(network, onnx, self.builder, self.card), plan)
+            if timings:
+                self.cache.store_timings(self.builder, self.card, timings)
+        except OSError as error:
+            raise EngineError(f"cannot keep the plan: {error}; FLOWGIMBAL_ENGINE_CACHE names another folder") from error
         return plan, time.monotonic() - began
 
 

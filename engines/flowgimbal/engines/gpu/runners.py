@@ -48,7 +48,10 @@ class PlanRunner:
     def __init__(self, trt: Any, plan: bytes, card: Card, lane: Lane, libcuda: Any) -> None:
         self._trt, self._card, self._lane, self._libcuda = trt, card, lane, libcuda
         self._complaints = complaints(trt)
-        self._runtime = trt.Runtime(self._complaints)
+        try:
+            self._runtime = trt.Runtime(self._complaints)
+        except TypeError as error:  # what the bindings raise where CUDA does not start
+            raise EngineError(f"{trt.__name__} cannot start: {self._complaints.last}") from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(f"{trt.__name__} cannot load the plan: {self._complaints.last}")
@@ -56,6 +59,8 @@ class PlanRunner:
     def bind(self, inputs: Bound, outputs: Bound) -> Call:
         """See ``Runner.bind``. The working memory is for these shapes, not for the largest."""
         context = self._context()
+        if context is None:
+            raise EngineError(f"{self._trt.__name__} cannot set up the plan: {self._complaints.last}")
         for name, (block, shape) in inputs.items():
             if not (context.set_input_shape(name, shape) and context.set_tensor_address(name, int(block))):
                 raise EngineError(f"{self._trt.__name__} does not take {name} {shape}: {self._complaints.last}")
@@ -121,7 +126,12 @@ class CudaRunner:
         self._device = card.index
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        provider = {"device_id": str(card.index), "user_compute_stream": str(lane.stream.handle)}
+        provider = {
+            "device_id": str(card.index),
+            "user_compute_stream": str(lane.stream.handle),
+            "cudnn_conv_algo_search": "HEURISTIC",  # to try all of them takes seconds for each new batch
+            "use_tf32": "0",  # what is left in fp32 needs it
+        }
         try:
             self._session = ort.InferenceSession(onnx, options, providers=[(self.PROVIDER, provider)])
         except Exception as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -35,7 +37,9 @@ def find_driver() -> Any:
     try:
         driver = import_module("pycuda.driver")
     except ImportError as error:
-        raise EngineError(f"no NVIDIA driver here ({error}): install the card's driver, 580 or newer") from error
+        if "libcuda" in str(error):
+            raise EngineError(f"no NVIDIA driver here ({error}): install the card's driver, 580 or newer") from error
+        raise EngineError(f"pycuda is installed but cannot be loaded: {error}") from error
     try:
         driver.init()
     except driver.Error as error:
@@ -53,10 +57,17 @@ def find_card(driver: Any, index: int = 0) -> str:
     return f"{device.name()} ({major}.{minor})"
 
 
+def check_supported(builder: str, card: str) -> None:
+    """Refuse a card that the builder has no kernels for. Raises EngineError."""
+    if builder == "tensorrt_rtx" and card.endswith(("(9.0)", "(10.0)", "(10.3)")):
+        raise EngineError(f"TensorRT-RTX does not support {card}: pip install 'flowgimbal[gpu]' for TensorRT")
+
+
 def find_cuda_provider() -> Any:
     """``onnxruntime``, if it has the CUDA provider. Raises EngineError."""
     ort = import_module("onnxruntime")
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         raise EngineError("this ONNX Runtime has no CUDA provider: pip install onnxruntime-gpu in place of onnxruntime")
-    ort.preload_dlls()  # cuDNN and cuBLAS, from where pip has put them
+    with redirect_stdout(sys.stderr):
+        ort.preload_dlls()  # cuDNN and cuBLAS, from where pip has put them; prints what it does not find
     return ort

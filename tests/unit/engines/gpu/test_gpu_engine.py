@@ -202,13 +202,18 @@ def test_made_and_unmade_again_nothing_is_left(driver: FakeDriver) -> None:
         )
 
 
-def test_a_card_that_fails_says_so_and_the_next_frame_may_work(engine: GpuEngine, driver: FakeDriver) -> None:
-    shown = picture(Layout.GRAY, 320, 180)
-    held = engine.hold(shown)
-    driver.failing = 1
-    with pytest.raises(EngineError, match="the card failed: an illegal memory access"):
-        engine.measure(held, None)
-    assert engine.measure(held, None).contrast > 0
+def test_a_card_that_fails_is_lost(driver: FakeDriver) -> None:
+    engine = make(driver)
+    held = engine.hold(picture(Layout.GRAY, 320, 180))
+    assert not engine.lost
+    driver.broken = True
+    for _ in range(2):
+        with pytest.raises(EngineError, match="the card failed: an illegal memory access"):
+            engine.measure(held, None)
+    assert "illegal memory access" in engine.lost
+    threads = threading.active_count()
+    engine.close()  # what can be let go of is
+    assert threading.active_count() == threads - 2
 
 
 def test_memory_that_others_left_is_used_before_giving_up(engine: GpuEngine, driver: FakeDriver) -> None:

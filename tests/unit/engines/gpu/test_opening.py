@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def test_auto_takes_the_first_that_runs(machine: Any, driver: FakeDriver, tmp_pa
     engine = pick("auto")
     assert engine.name == "onnxruntime-cuda"
     engine.close()
+    gc.collect()  # what failed is still in the error's traceback
     assert not driver.live
     machine(FakeTrt(driver), FakeOrt(driver))
     engine = pick("auto")
@@ -99,7 +101,7 @@ def test_plans_are_built_once(machine: Any, driver: FakeDriver, monkeypatch: pyt
     for _ in range(2):
         open_gpu("tensorrt", "dense").close()
     assert built == [weights.load("half/flow.onnx"), weights.load("half/warp_dense.onnx")]
-    assert "tensorrt          used; tensorrt 10.16.1.11 on Fake card (9.0)" in info.describe()
+    assert "tensorrt          used; tensorrt 10.16.1.11 on Fake card (8.9)" in info.describe()
 
 
 def test_a_folder_of_plans_that_cannot_be_written_is_named(
@@ -108,7 +110,7 @@ def test_a_folder_of_plans_that_cannot_be_written_is_named(
     machine(FakeTrt(driver))
     (tmp_path / "file").touch()
     monkeypatch.setenv("FLOWGIMBAL_ENGINE_CACHE", str(tmp_path / "file" / "folder"))
-    with pytest.raises(EngineError, match=r"the folder of plans: .*file"):
+    with pytest.raises(EngineError, match=r"cannot keep the plan: .*FLOWGIMBAL_ENGINE_CACHE names another folder"):
         open_gpu("tensorrt", "dense")
     assert not driver.live
 
@@ -116,3 +118,24 @@ def test_a_folder_of_plans_that_cannot_be_written_is_named(
 def test_an_onnx_runtime_without_cuda_is_told_from_one_with(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineError, match="pip install onnxruntime-gpu in place of onnxruntime"):
         surroundings.find_cuda_provider()
+
+
+def test_a_card_that_rtx_has_no_kernels_for_is_refused(
+    machine: Any, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(FakeTrt(driver, "tensorrt_rtx"))
+    monkeypatch.setattr(opening, "find_card", lambda *_: "NVIDIA H200 (9.0)")
+    with pytest.raises(EngineError, match=r"TensorRT-RTX does not support NVIDIA H200 \(9\.0\)"):
+        open_gpu("tensorrt_rtx", "dense")
+
+
+def test_whatever_goes_wrong_the_reason_is_an_engine_error(
+    machine: Any, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine(FakeTrt(driver))
+    monkeypatch.setattr(driver, "Device", lambda _: SimpleNamespace(retain_primary_context=lambda: 1 / 0))
+    monkeypatch.setattr(opening, "find_card", lambda *_: "NVIDIA Test Card (8.9)")
+    with pytest.raises(EngineError, match=r"tensorrt on NVIDIA Test Card .*ZeroDivisionError"):
+        open_gpu("tensorrt", "dense")
+    assert pick("auto").name == "onnxruntime-cpu"
+    assert "tensorrt is here but does not work" in caplog.text

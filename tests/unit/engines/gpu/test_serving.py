@@ -16,15 +16,13 @@ from flowgimbal.server import app
 from flowgimbal.server.config import ServeConfig
 
 
-def pictures(count: int, seed: int) -> list[np.ndarray]:
-    coarse = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), np.uint8)
+def pictures(count: int, seed: int, wider: int = 0) -> list[np.ndarray]:
+    coarse = np.random.default_rng(seed).integers(0, 256, (30, 60, 3), np.uint8)
     wide = np.kron(coarse, np.ones((8, 8, 1), np.uint8))
-    return [np.ascontiguousarray(wide[:180, 3 * i : 3 * i + 256]) for i in range(count)]
+    return [np.ascontiguousarray(wide[:180, 3 * i : 3 * i + 256 + wider]) for i in range(count)]
 
 
-async def test_streams_run_on_the_card_and_one_that_fails_fails_alone(
-    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_streams_run_on_the_card_until_it_is_lost(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "find_cuda_provider", lambda: FakeOrt(driver))
     monkeypatch.setattr(opening, "find_driver", lambda: driver)
     server = await app.start(ServeConfig(listen=("127.0.0.1:0",), engine="cuda"))
@@ -34,21 +32,24 @@ async def test_streams_run_on_the_card_and_one_that_fails_fails_alone(
             counts = await asyncio.gather(*(run(client, seed) for seed in range(3)))
             assert counts == [12, 12, 12]
 
-            async with client.stream(mode="lossless", look_ahead_frames=0) as healthy:
-                shown = iter(pictures(12, 9))
-                await healthy.send(next(shown))
-                await healthy.receive()
-                driver.failing = 1
-                with pytest.raises(FlowgimbalError, match="the card failed: an illegal memory access"):
-                    await run(client, 4)
-                for picture in shown:
-                    await healthy.send(picture)
-                    await healthy.receive()
+            budget, driver.budget = driver.budget, 0
+            with pytest.raises(FlowgimbalError, match="the card failed: out of memory"):
+                await run(client, 4, wider=64)
+            driver.budget = budget
+            assert await run(client, 4, wider=64) == 12
+
+            assert await client.health()
+            driver.broken = True
+            with pytest.raises(FlowgimbalError, match="the card failed: an illegal memory access"):
+                await run(client, 5)
+            with pytest.raises(FlowgimbalError, match="this server has to be started again"):
+                await run(client, 5)
+            assert not await client.health()
     finally:
         await server.stop(0)
 
 
-async def run(client: Client, seed: int) -> int:
+async def run(client: Client, seed: int, wider: int = 0) -> int:
     async with client.stream(mode="lossless") as stream:
-        got: list[Any] = [steady async for steady in stream.stabilize(iter(pictures(12, seed)))]
+        got: list[Any] = [steady async for steady in stream.stabilize(iter(pictures(12, seed, wider)))]
         return len(got)
