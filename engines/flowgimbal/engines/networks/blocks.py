@@ -31,11 +31,12 @@ def correlate(first: Tensor, second: Tensor, radius: int) -> Tensor:
     batch, channels, height, width = first.shape
     side, columns = 2 * radius + 1, width + 2 * radius
     padded = F.pad(second, (radius, radius, radius, radius))
-    rows = torch.stack([padded[:, :, dy : dy + height] for dy in range(side)], 1).permute(0, 3, 1, 2, 4)
-    every = first.permute(0, 2, 3, 1)[:, :, None] @ rows  # (B, H, side, W, columns)
-    here = torch.arange(width, device=first.device)[None, :] * (columns + 1)
-    near = (here + torch.arange(side, device=first.device)[:, None]).reshape(-1)
-    picked = every.reshape(batch, height, side, width * columns).index_select(-1, near) * (1.0 / channels)
+    rows = torch.cat([padded[:, :, dy : dy + height] for dy in range(side)], 3).transpose(1, 2)
+    every = first.permute(0, 2, 3, 1) @ rows  # (B, H, W, side x columns)
+    shift = torch.arange(side, device=first.device)
+    near = (shift[:, None] * columns + shift).reshape(-1, 1)
+    here = torch.arange(width, device=first.device) * (side * columns + 1)
+    picked = every.reshape(batch, height, -1).index_select(-1, (near + here).reshape(-1)) * (1.0 / channels)
     return picked.reshape(batch, height, side * side, width).transpose(1, 2)
 
 

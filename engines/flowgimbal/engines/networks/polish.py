@@ -54,8 +54,8 @@ def least_squares(first: Tensor, second: Tensor, flow: Tensor) -> tuple[Tensor, 
     )
     there = F.grid_sample(second, grid, padding_mode="border", align_corners=True)
     inside = (grid.abs().amax(-1) < 1.0)[:, None].to(flow.dtype)
-    left = first[:, :, ::2, ::2] - there
-    terms = torch.cat([gx * gx, gx * gy, gy * gy, gx * left, gy * left, left * left, gx, gy, left], 1) * inside
+    gx, gy, left = gx * inside, gy * inside, (first[:, :, ::2, ::2] - there) * inside
+    terms = torch.cat([gx * gx, gx * gy, gy * gy, gx * left, gy * left, left * left, gx, gy, left], 1)
     mean = F.avg_pool2d(F.avg_pool2d(terms, 2), WINDOW, 1, padding=WINDOW // 2)
     xx, xy, yy, xt, yt, tt, mx, my, mt = torch.split(mean, 1, 1)
     xx, xy, yy = xx - mx * mx + 1e-4, xy - mx * my, yy - my * my + 1e-4
