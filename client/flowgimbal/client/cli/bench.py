@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -28,6 +29,12 @@ class Config(ServerOptions):
     frames: int = field(default=300, metadata={"help": "frames to send on each stream"})
     rate: float = field(default=0.0, metadata={"help": "frames per second on each stream; 0: flat out"})
     in_flight: int = field(default=4, metadata={"help": "frames on the road, beyond the look-ahead, when flat out"})
+    peers: bool = field(
+        default=False, metadata={"help": "measure stabilizing alone, beside ffmpeg, vidstab and vidgear, and no server"}
+    )
+    peers_python: str = field(
+        default="", metadata={"help": "the Python that has vidstab and vidgear", "default": "this one"}
+    )
     json: bool = field(default=False, metadata={"help": "print the figures as JSON"})
 
     def __post_init__(self) -> None:
@@ -49,6 +56,8 @@ def run(config: Config) -> int:
     """Load a server, in a process of its own unless one is named, and print what was measured."""
     from flowgimbal.client.bench.report import lines
 
+    if config.peers:
+        return _run_peers(config)
     try:
         figures = asyncio.run(measure(config))
     except ValueError as error:
@@ -57,6 +66,24 @@ def run(config: Config) -> int:
         say(json.dumps(figures, indent=1))
     else:
         for line in lines(figures):
+            say(line)
+    return 0
+
+
+def _run_peers(config: Config) -> int:
+    from flowgimbal.client.assets import BUNDLED_CLIP
+    from flowgimbal.client.bench import peers
+    from flowgimbal.client.bench.content import load, to_and_fro
+
+    pictures = load(config.clip or str(BUNDLED_CLIP), *config.width_and_height(), Encoding.JPEG, config.frames)
+    frames = list(to_and_fro(pictures, config.frames))
+    python = config.peers_python or sys.executable
+    look_ahead = config.settings().look_ahead_frames or 0
+    found = list(peers.measure(frames, python, config.engine, config.flow, config.warp, look_ahead))
+    if config.json:
+        say(json.dumps({"size": config.size, "frames": len(frames), "peers": peers.figures(found)}, indent=1))
+    else:
+        for line in peers.lines(found):
             say(line)
     return 0
 
