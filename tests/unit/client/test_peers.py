@@ -13,6 +13,7 @@ from flowgimbal.client.assets import BUNDLED_CLIP
 from flowgimbal.client.bench import peers
 from flowgimbal.client.bench.content import load
 from flowgimbal.client.bench.peers import Cost, PeerError
+from flowgimbal.client.cli import bench_ours
 from flowgimbal.client.cli.main import main
 from flowgimbal.client.settings import Encoding
 
@@ -29,7 +30,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 
 def test_ours_is_measured_on_the_stabilizer_alone():
     frames = load(str(BUNDLED_CLIP), 320, 180, Encoding.JPEG, 12)
-    cost = peers.ours(frames, "identity", "network", "dense", 3)
+    cost = bench_ours.ours(frames, "identity", "network", "dense", 3)
     assert 0 < cost.cpu_seconds < 1
     assert cost.delay == "3"
 
@@ -51,7 +52,7 @@ def test_a_package_that_is_not_there_is_told(clip):
 
 
 def test_what_is_missing_is_named_and_the_rest_compared(capsys, monkeypatch):
-    monkeypatch.setattr(peers, "ours", lambda *_: Cost(0.010, 0.010, 50.0, "0"))
+    monkeypatch.setattr(bench_ours, "ours", lambda *_: Cost(0.010, 0.010, 50.0, "0"))
     monkeypatch.setattr(peers, "ffmpeg", lambda *_: Cost(0.020, 0.025, 300.0, "0"))
 
     def absent(name: str, *_: object) -> Cost:

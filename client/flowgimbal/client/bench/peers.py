@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -23,7 +24,6 @@ from flowgimbal.client.errors import FlowgimbalError
 from flowgimbal.client.frame import Frame
 
 ROUNDS = 3
-FRAME_NS = 33_333_333
 
 _PACKAGE = """
 import json, resource, sys, time
@@ -68,39 +68,6 @@ class Cost:
 Run = Callable[[], Cost]
 
 
-def ours(frames: Sequence[Frame], engine: str, flow: str, warp: str, look_ahead: int) -> Cost:
-    """The server's stabilizer on pictures that are decoded already, in this process."""
-    from flowgimbal.engines.picker import pick
-    from flowgimbal.server import process
-    from flowgimbal.server.codecs.codec import RawFrame
-    from flowgimbal.server.codecs.table import CODECS
-    from flowgimbal.server.stabilizer import Settings, Stabilizer
-    from flowgimbal.v1 import stabilizer_pb2 as pb
-
-    process.tune()
-    decoder = CODECS[pb.ENCODING_JPEG].decoder()
-    pictures = [
-        decoder.decode(RawFrame(i, i * FRAME_NS, pb.ENCODING_JPEG, f.width, f.height, 0, f.data))
-        for i, f in enumerate(frames)
-    ]
-    before = _own_memory()
-    works = pick(engine, flow, warp)
-    works.warm_up()
-    stabilizer = Stabilizer(works, Settings(look_ahead=look_ahead), frames[0].width, frames[0].height)
-    waiting: list[object] = []
-    began, wall = time.process_time(), time.perf_counter()
-    for i, picture in enumerate(pictures):
-        held = works.hold(picture)
-        waiting.append(held)
-        seen = stabilizer.decide(stabilizer.measure(held, i * FRAME_NS))
-        if seen is not None:
-            seen.transform(*picture.size)
-            works.sample(waiting.pop(0), seen.mesh)
-    spent, wall = time.process_time() - began, time.perf_counter() - wall
-    works.close()
-    return Cost(spent / len(frames), wall / len(frames), _own_memory() - before, str(look_ahead))
-
-
 def package(name: str, python: str, file: Path, count: int) -> Cost:
     """A package of PyPI, under the interpreter ``python``, on pictures that are decoded already."""
     setup, call, delay = _PACKAGES[name]
@@ -124,9 +91,7 @@ def ffmpeg(program: str, filters: Sequence[str], delay: str, file: Path, count: 
     return Cost(cpu, wall, max(run[2] for run in runs), delay)
 
 
-def measure(
-    frames: Sequence[Frame], python: str, engine: str, flow: str, warp: str, look_ahead: int
-) -> Iterator[tuple[str, Cost | str]]:
+def measure(frames: Sequence[Frame], python: str, ours: Run) -> Iterator[tuple[str, Cost | str]]:
     """Name and cost of each, ours first; for a peer that cannot be run, the reason."""
     with tempfile.TemporaryDirectory(prefix="flowgimbal-") as folder:
         file = Path(folder) / "clip.mjpeg"
@@ -134,7 +99,7 @@ def measure(
         program = shutil.which("ffmpeg") or "ffmpeg"
         count = len(frames)
         runs: dict[str, Run] = {
-            "flowgimbal": partial(ours, frames, engine, flow, warp, look_ahead),
+            "flowgimbal": ours,
             "ffmpeg deshake": partial(ffmpeg, program, ["deshake"], "0", file, count),
             "ffmpeg vidstab, two passes": partial(
                 ffmpeg, program, ["vidstabdetect", "vidstabtransform"], "all", file, count
@@ -207,9 +172,8 @@ def _measured(command: Sequence[str], folder: str) -> tuple[float, float, float]
     return used.ru_utime + used.ru_stime, time.perf_counter() - began, used.ru_maxrss / 1024
 
 
-def _own_memory() -> float:
-    import resource
-
+def own_memory() -> float:
+    """Peak of this process so far [MiB]."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

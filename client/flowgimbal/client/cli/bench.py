@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -74,12 +75,14 @@ def _run_peers(config: Config) -> int:
     from flowgimbal.client.assets import BUNDLED_CLIP
     from flowgimbal.client.bench import peers
     from flowgimbal.client.bench.content import load, to_and_fro
+    from flowgimbal.client.cli.bench_ours import ours
 
     pictures = load(config.clip or str(BUNDLED_CLIP), *config.width_and_height(), Encoding.JPEG, config.frames)
     frames = list(to_and_fro(pictures, config.frames))
     python = config.peers_python or sys.executable
     look_ahead = config.settings().look_ahead_frames or 0
-    found = list(peers.measure(frames, python, config.engine, config.flow, config.warp, look_ahead))
+    alone = partial(ours, frames, config.engine, config.flow, config.warp, look_ahead)
+    found = list(peers.measure(frames, python, alone))
     if config.json:
         say(json.dumps({"size": config.size, "frames": len(frames), "peers": peers.figures(found)}, indent=1))
     else:
