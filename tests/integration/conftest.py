@@ -27,7 +27,11 @@ from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
 
 DEADLINE = 60
-OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),  # a channel is a connection
+]
 
 
 class ServerProcess:

@@ -61,6 +61,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def on_cores(self) -> bool:
+        """Whether it computes on the cores of this machine, and not on a card's."""
+        ...
+
+    @property
     def lost(self) -> str:
         """Why it will never work again in this process; empty while it does."""
         ...

@@ -15,6 +15,7 @@ from flowgimbal.engines.sampling import Sampler
 class HostPixels:
     """The part of ``Engine`` that has to do with pictures, for pictures that stay where they are."""
 
+    on_cores = True
     lost = ""
 
     def __init__(self) -> None:

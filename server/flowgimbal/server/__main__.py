@@ -11,9 +11,9 @@ import asyncio
 import dataclasses
 import sys
 
-from flowgimbal.server.app import serve
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StartupError
+from flowgimbal.server.supervisor import supervise
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     try:
-        asyncio.run(serve(config))
+        asyncio.run(supervise(config))
     except StartupError as error:
         sys.stderr.write(f"flowgimbal: {error}\n")
         return 3

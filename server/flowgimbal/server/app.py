@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import time
+from collections.abc import Callable
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -37,14 +38,15 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 class Server:
     """A server that listens. Made by ``start``; belongs to the event loop that it was started on."""
 
-    def __init__(self, config: ServeConfig) -> None:
+    def __init__(self, config: ServeConfig, *, shared: bool = False) -> None:
         self._config = config
+        self._shared = shared
         self._metrics = Metrics()
         self._page: MetricsPage | None = None
         self._engine: Engine | None = None
         self._service = StabilizerService(config, self._metrics)
         self._health = health.aio.HealthServicer()
-        self._grpc = grpc.aio.server(interceptors=[StatusInterceptor()], options=_options(config))
+        self._grpc = grpc.aio.server(interceptors=[StatusInterceptor()], options=_options(config, shared))
         pb_grpc.add_StabilizerServiceServicer_to_server(self._service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
@@ -66,18 +68,15 @@ class Server:
     async def open(self) -> None:
         """Listen, load and warm the engine, then take streams; raises StartupError."""
         await self._tell_health(NOT_SERVING)
+        started = time.monotonic()
         try:
-            self.addresses = tuple(addresses.bind(self._grpc, address) for address in self._config.listen)
-            if self._config.metrics_listen:
-                self._page = MetricsPage(self._metrics, self._config.metrics_listen)
-            await self._grpc.start()
-            started = time.monotonic()
-            try:
-                engine = await asyncio.to_thread(pick, self._config.engine, self._config.flow, self._config.warp)
-                self._engine = engine
-                await asyncio.to_thread(engine.warm_up)
-            except (EngineError, ValueError, OSError, RuntimeError, ImportError) as error:
-                raise StartupError(f"engine: {self._config.engine!r} cannot run: {error}") from error
+            # Alone, it answers "starting" while it loads; among others, it takes no connection that they could have.
+            if self._shared:
+                engine = await self._load()
+                await self._listen()
+            else:
+                await self._listen()
+                engine = await self._load()
         except BaseException:
             await self._close()
             raise
@@ -93,6 +92,21 @@ class Server:
                 "warm_up_seconds": round(time.monotonic() - started, 3),
             },
         )
+
+    async def _listen(self) -> None:
+        self.addresses = tuple(addresses.bind(self._grpc, address) for address in self._config.listen)
+        if self._config.metrics_listen:
+            self._page = MetricsPage(self._metrics, self._config.metrics_listen)
+        await self._grpc.start()
+
+    async def _load(self) -> Engine:
+        try:
+            engine = await asyncio.to_thread(pick, self._config.engine, self._config.flow, self._config.warp)
+            self._engine = engine
+            await asyncio.to_thread(engine.warm_up)
+        except (EngineError, ValueError, OSError, RuntimeError, ImportError) as error:
+            raise StartupError(f"engine: {self._config.engine!r} cannot run: {error}") from error
+        return engine
 
     def force(self) -> None:
         """Let a ``stop`` that waits for streams wait no longer."""
@@ -141,21 +155,23 @@ class Server:
             await self._health.set(name, status)
 
 
-async def start(config: ServeConfig) -> Server:
+async def start(config: ServeConfig, *, shared: bool = False) -> Server:
     """A server that serves, in this process and on this event loop; ``await server.stop()`` ends it.
 
-    Sets the process's allocator and OpenCV's threads (``process.tune``). Raises StartupError.
+    ``shared``: other processes of this user may listen on the same ports (SO_REUSEPORT). Sets the process's allocator
+    and OpenCV's threads (``process.tune``). Raises StartupError.
     """
     process.tune()
-    server = Server(config)
+    server = Server(config, shared=shared)
     await server.open()
     return server
 
 
-async def serve(config: ServeConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal forces. Raises StartupError.
+async def serve(config: ServeConfig, *, shared: bool = False, on_serving: Callable[[], object] = lambda: None) -> None:
+    """Serve in this process until SIGTERM or SIGINT, then drain; a second signal forces. Raises StartupError.
 
-    Sets up the log as the configuration says, and takes over the two signals while it runs.
+    ``shared`` as for ``start``; ``on_serving`` is called when streams are taken. Sets up the log as the configuration
+    says, and takes over the two signals while it runs.
     """
     logs.configure(config.log_format, config.log_level_number)
     loop = asyncio.get_running_loop()
@@ -168,7 +184,7 @@ async def serve(config: ServeConfig) -> None:
         stopping.set()
         starting.cancel()
 
-    starting = asyncio.create_task(start(config))
+    starting = asyncio.create_task(start(config, shared=shared))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
@@ -177,6 +193,7 @@ async def serve(config: ServeConfig) -> None:
             logger.info("stopped before the start was over")
             return
         server = starting.result()
+        on_serving()
         await stopping.wait()
         await server.stop()
     finally:
@@ -184,11 +201,11 @@ async def serve(config: ServeConfig) -> None:
             loop.remove_signal_handler(number)
 
 
-def _options(config: ServeConfig) -> list[tuple[str, int]]:
+def _options(config: ServeConfig, shared: bool) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
-        ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+        ("grpc.so_reuseport", int(shared)),  # a second server on the port must fail, not share it
         ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),  # finds out about clients whose network is gone
         ("grpc.keepalive_timeout_ms", KEEPALIVE_SECONDS * 500),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -26,6 +26,7 @@ class ServeConfig:
     """
 
     listen: tuple[str, ...] = _setting(("127.0.0.1:50051",), "addresses to serve on: HOST:PORT or unix:PATH")
+    processes: int = _setting(1, "server processes behind the same ports, to use many cores; each has its own limits")
     max_streams: int = _setting(16, "streams that may run at a time")
     max_frame_pixels: int = _setting(4096 * 2304, "largest picture, width x height [pixels]")
     max_message_bytes: int = _setting(64 << 20, "largest message, either way [bytes]")
@@ -43,6 +44,9 @@ class ServeConfig:
             raise ValueError("listen: at least one address is needed")
         for address in self.listen:
             check_address("listen", address)
+        _check_range("processes", self.processes, 1, 1024)
+        if self.processes > 1 and any(address.startswith("unix:") for address in self.listen):
+            raise ValueError("processes: a unix socket cannot be shared by several; listen on HOST:PORT, or use one")
         _check_range("max_streams", self.max_streams, 1, 10_000)
         _check_range("max_frame_pixels", self.max_frame_pixels, 1, 1 << 30)
         _check_range("max_message_bytes", self.max_message_bytes, 1 << 10, (1 << 31) - 1)

@@ -58,6 +58,7 @@ class Job:
     capture_time_ns: int
     encoding: pb.Encoding
     raw: RawFrame | None
+    due_ns: int
     clock: Clock = field(default_factory=Clock)
     picture: Picture | None = None
     held: Held = None
@@ -67,9 +68,10 @@ class Job:
     response: pb.StreamResponse | None = None
 
     @staticmethod
-    def of(frame: RawFrame) -> Job:
-        """A frame that has just come."""
-        return Job(frame.frame_id, frame.capture_time_ns, frame.encoding, frame)
+    def of(frame: RawFrame, patience_ns: int) -> Job:
+        """A frame that has just come, and may wait for others that came up to ``patience_ns`` later."""
+        due_ns = time.perf_counter_ns() + patience_ns
+        return Job(frame.frame_id, frame.capture_time_ns, frame.encoding, frame, due_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,14 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import nullcontext
 from contextvars import copy_context
 
 from flowgimbal.server.channel import Channel, Closed
 from flowgimbal.server.errors import EngineFailure, StreamError, Undecodable
 from flowgimbal.server.job import End, Job
 from flowgimbal.server.stages import Stage
+from flowgimbal.server.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ Belt = Channel[Job | End]
 class Pipeline:
     """Frames in at one end, responses out at the other. All methods belong to the event loop."""
 
-    def __init__(self, name: str, stages: Sequence[Stage], *, lossless: bool) -> None:
+    def __init__(self, name: str, stages: Sequence[Stage], turns: Turns, *, lossless: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._lossless = lossless
         self._room = asyncio.Event()
@@ -46,7 +48,7 @@ class Pipeline:
             threading.Thread(
                 # A context of its own: the stream's name is on what the thread logs.
                 target=copy_context().run,
-                args=(self._run, stage, source, sink),
+                args=(self._run, stage, source, sink, turns if stage.on_cores else None),
                 name=f"{name}-{stage.name}",
                 daemon=True,
             )
@@ -104,9 +106,9 @@ class Pipeline:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, stage: Stage, source: Belt, sink: Belt) -> None:
+    def _run(self, stage: Stage, source: Belt, sink: Belt, turns: Turns | None) -> None:
         try:
-            _drive(stage, source, sink)
+            _drive(stage, source, sink, turns)
         except Closed:
             pass
         finally:
@@ -128,7 +130,7 @@ class Pipeline:
             logger.debug("the event loop ended before its stream")
 
 
-def _drive(stage: Stage, source: Belt, sink: Belt) -> None:
+def _drive(stage: Stage, source: Belt, sink: Belt, turns: Turns | None) -> None:
     """One thread's life; raises Closed when the pipeline is cancelled."""
     try:
         while True:
@@ -139,8 +141,10 @@ def _drive(stage: Stage, source: Belt, sink: Belt) -> None:
                         sink.put(job)
                 sink.put(item)
                 return
-            item.clock.lap("queue")
-            for job in stage.work(item):
+            with turns.turn(item.due_ns) if turns else nullcontext():
+                item.clock.lap("queue")
+                done = list(stage.work(item))
+            for job in done:
                 sink.put(job)
     except Closed:
         raise

@@ -16,6 +16,7 @@ from flowgimbal.server.errors import Unavailable
 from flowgimbal.server.limits import RETRY_AFTER_SECONDS, StreamPlaces
 from flowgimbal.server.metrics import Metrics
 from flowgimbal.server.stream import Context, Stream
+from flowgimbal.server.turns import Turns, places
 from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
 
@@ -31,6 +32,7 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
         self._config = config
         self._metrics = metrics
         self._places = StreamPlaces(config.max_streams)
+        self._turns = Turns(places())
         self._engine: Engine | None = None
         self._draining = asyncio.Event()
         self.engine_lost = asyncio.Event()
@@ -66,7 +68,7 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
             self._idle.clear()
             self._metrics.streams.set(self._places.taken)
             try:
-                await Stream(name, context, engine, self._config, self._metrics, self._draining).run()
+                await Stream(name, context, engine, self._config, self._metrics, self._turns, self._draining).run()
             finally:
                 if engine.lost:
                     self.engine_lost.set()

@@ -33,6 +33,10 @@ class Stage(Protocol):
     def name(self) -> str:
         """As in FrameStats."""
 
+    @property
+    def on_cores(self) -> bool:
+        """Whether its work takes the cores of this machine, and not a card's."""
+
     def work(self, job: Job) -> Iterator[Job]:
         """Jobs that are finished now that ``job`` came; raises StreamError."""
 
@@ -44,6 +48,7 @@ class Decode:
     """Bytes to planes. An undecodable frame is dropped, and told of by ``dropped``, if the stream is live."""
 
     name = "decode"
+    on_cores = True
 
     def __init__(self, settings: StreamSettings, dropped: Callable[[], None]) -> None:
         self._lossless = settings.lossless
@@ -80,6 +85,7 @@ class Flow:
     def __init__(self, settings: StreamSettings, engine: Engine) -> None:
         self._settings = settings.stabilizer
         self._engine = engine
+        self.on_cores = engine.on_cores
         self._stabilizer: Stabilizer | None = None
         self._size = (0, 0)
 
@@ -109,6 +115,7 @@ class WarpStage:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.on_cores = engine.on_cores
         self._stabilizer: Stabilizer | None = None
         self._waiting: deque[Job] = deque()
 
@@ -155,6 +162,7 @@ class Encode:
     """Planes to bytes, in the output encoding or, if none is set, in the input's."""
 
     name = "encode"
+    on_cores = True
 
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings

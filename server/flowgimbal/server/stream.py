@@ -20,11 +20,15 @@ from flowgimbal.server.pipeline import Pipeline
 from flowgimbal.server.session import Session
 from flowgimbal.server.stages import Decode, Encode, Flow, WarpStage
 from flowgimbal.server.stream_config import StreamSettings, resolve, to_proto
+from flowgimbal.server.turns import Turns
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 __all__ = ["Context", "Stream"]
 
 logger = logging.getLogger(__name__)
+
+LOSSLESS_PATIENCE_NS = 500_000_000
+"""A lossless stream's frames let live ones that come this much later go before them, and no later ones."""
 
 
 class Stream:
@@ -37,6 +41,7 @@ class Stream:
         engine: Engine,
         config: ServeConfig,
         metrics: Metrics,
+        turns: Turns,
         draining: asyncio.Event,
     ) -> None:
         self._name = name
@@ -44,6 +49,7 @@ class Stream:
         self._engine = engine
         self._config = config
         self._metrics = metrics
+        self._turns = turns
         self._loop = asyncio.get_running_loop()
         self._session = Session(int(config.idle_timeout_seconds * 1e9), time.monotonic_ns())
         self._inbox = Inbox(context, self._session, draining)
@@ -92,7 +98,7 @@ class Stream:
         )
         await self._write(pb.StreamResponse(info=info))
         stages = (Decode(settings, self._lost), Flow(settings, self._engine), WarpStage(self._engine), Encode(settings))
-        pipeline = Pipeline(self._name, stages, lossless=settings.lossless)
+        pipeline = Pipeline(self._name, stages, self._turns, lossless=settings.lossless)
         pipeline.start()
         reader = asyncio.create_task(self._read(pipeline, settings))
         writer = asyncio.create_task(self._write_all(pipeline))
@@ -114,7 +120,7 @@ class Stream:
         with contextlib.suppress(Closed):
             while (request := await self._inbox.next()) is not None:
                 try:
-                    job = self._admit(request)
+                    job = self._admit(request, settings)
                 except Undecodable as error:
                     if settings.lossless:
                         pipeline.end(error)
@@ -125,7 +131,7 @@ class Stream:
             self._session.close()
             pipeline.end()
 
-    def _admit(self, request: pb.StreamRequest) -> Job:
+    def _admit(self, request: pb.StreamRequest, settings: StreamSettings) -> Job:
         now = time.monotonic_ns()
         kind = request.WhichOneof("request")
         if kind == "config":
@@ -138,7 +144,7 @@ class Stream:
         size = inspect(frame, self._config.max_frame_pixels)
         if self._session.resize(size):
             logger.info("the size changed to %dx%d: the window restarts", *size)
-        return Job.of(frame)
+        return Job.of(frame, LOSSLESS_PATIENCE_NS if settings.lossless else 0)
 
     async def _write_all(self, pipeline: Pipeline) -> None:
         async for job in pipeline.results():

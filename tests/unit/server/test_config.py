@@ -25,6 +25,7 @@ BAD = [
     ("listen", ("host:port",)),
     ("listen", ("host:65536",)),
     ("listen", ("unix:",)),
+    ("processes", 0),
     ("max_streams", 0),
     ("max_frame_pixels", 0),
     ("max_message_bytes", 1 << 31),
@@ -44,6 +45,11 @@ BAD = [
 def test_a_bad_setting_is_refused_by_name(name, value):
     with pytest.raises(ValueError, match=f"^{name}: "):
         ServeConfig(**{name: value})
+
+
+def test_processes_do_not_share_a_unix_socket():
+    with pytest.raises(ValueError, match="processes: a unix socket"):
+        ServeConfig(processes=2, listen=("127.0.0.1:0", "unix:/tmp/socket"))
 
 
 def test_every_setting_has_a_help_text_and_a_plain_default():

@@ -36,11 +36,6 @@ class Timed:
     first: float = 0.0
     last: float = 0.0
 
-    @property
-    def fps(self) -> float:
-        """Frames that came back per second, warm-up left out."""
-        return (len(self.latencies) - 1) / max(self.last - self.first, 1e-9) if len(self.latencies) > 1 else 0.0
-
 
 async def drive(
     client: Client, settings: StreamSettings, frames: Iterable[Frame], rate: float, in_flight: int, offset: float = 0.0

@@ -1,4 +1,4 @@
-"""A server in a process of its own, and what Linux says that it uses."""
+"""A server in a process of its own, or in several, and what Linux says that they use."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -35,21 +36,27 @@ class ServerProcess:
             os.kill(self.pid, signal.SIGKILL)
 
     def cpu_seconds(self) -> float | None:
-        """CPU time used so far, by all its threads [s]."""
-        if self.pid is None:
-            return None
-        # The name in brackets may hold blanks: count from its end. Fields 14 and 15 are user and system ticks.
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        """CPU time used so far, by all its threads and processes [s]."""
+        return None if self.pid is None else sum(_cpu_seconds(pid) for pid in _family(self.pid))
 
     def peak_megabytes(self) -> float | None:
-        """Most resident memory so far [MiB]."""
-        if self.pid is None:
-            return None
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-        return None
+        """Most resident memory so far, of all its processes [MiB]."""
+        return None if self.pid is None else sum(_peak_megabytes(pid) for pid in _family(self.pid))
+
+
+def _family(pid: int) -> list[int]:
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
+def _cpu_seconds(pid: int) -> float:
+    # The name in brackets may hold blanks: count from its end. Fields 14 and 15 are user and system ticks.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _peak_megabytes(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def own_peak_megabytes() -> float:
@@ -58,10 +65,14 @@ def own_peak_megabytes() -> float:
 
 
 @asynccontextmanager
-async def server_process(*arguments: str) -> AsyncIterator[ServerProcess]:
-    """``flowgimbal serve`` with ``arguments``, on a socket, drained when the block ends. ServerFault if it cannot."""
+async def server_process(*arguments: str, processes: int = 1) -> AsyncIterator[ServerProcess]:
+    """``flowgimbal serve`` with ``arguments``, drained when the block ends. ServerFault if it cannot.
+
+    One process listens on a socket in the file system; several need a port that they can share.
+    """
     with tempfile.TemporaryDirectory(prefix="flowgimbal-") as folder:
-        address = f"unix:{Path(folder) / 'socket'}"
+        address = f"unix:{Path(folder) / 'socket'}" if processes == 1 else f"127.0.0.1:{_free_port()}"
+        arguments = ("--processes", str(processes), *arguments)
         log = Path(folder) / "log"
         command = [sys.executable, "-m", "flowgimbal.client.cli", "serve", "--listen", address, *arguments]
         with log.open("wb") as stream:
@@ -77,6 +88,11 @@ async def server_process(*arguments: str) -> AsyncIterator[ServerProcess]:
                 except TimeoutError:
                     process.kill()
                     await process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 async def _ready(address: str, process: asyncio.subprocess.Process, log: Path) -> None:

@@ -37,7 +37,7 @@ def figures_of(streams: Sequence[Timed], cpu: dict[str, float | None], memory: d
         "frames_sent": sent,
         "frames_received": received,
         "frames_dropped": sum(stream.dropped for stream in streams),
-        "fps": round(sum(stream.fps for stream in streams), 2),
+        "fps": round(_together(streams), 2),
         "latency_ms": spread([latency for stream in streams for latency in stream.latencies]),
         "stages_ms": {stage: spread([getattr(s, f"{stage}_ns") * 1e-9 for s in stats]) for stage in STAGES},
         "cpu_seconds_per_frame": {
@@ -49,6 +49,15 @@ def figures_of(streams: Sequence[Timed], cpu: dict[str, float | None], memory: d
             "received": round(sum(stream.bytes_in for stream in streams) / max(received, 1)),
         },
     }
+
+
+def _together(streams: Sequence[Timed]) -> float:
+    """Frames that came back per second, of all streams, from the first's beginning to the last's end."""
+    counted = [stream for stream in streams if len(stream.latencies) > 1]
+    if not counted:
+        return 0.0
+    seconds = max(stream.last for stream in counted) - min(stream.first for stream in counted)
+    return sum(len(stream.latencies) - 1 for stream in counted) / max(seconds, 1e-9)
 
 
 def lines(figures: Figures) -> Iterator[str]:

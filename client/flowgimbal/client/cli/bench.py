@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -15,21 +15,33 @@ from typing import Any
 from flowgimbal.client.cli.console import say
 from flowgimbal.client.cli.options import UsageError
 from flowgimbal.client.cli.own_server import ServerOptions
-from flowgimbal.client.settings import Encoding, Mode
+from flowgimbal.client.settings import Encoding, Mode, StreamSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(ServerOptions):
     """The load, and how to report it."""
 
-    mode: Mode | None = field(default=Mode.LIVE, metadata={"help": "live: late frames are lost; lossless: none is"})
+    mode: Mode | None = field(
+        default=None,
+        metadata={
+            "help": "live: late frames are lost; lossless: none is",
+            "default": "live at a rate, lossless flat out",
+        },
+    )
+    look_ahead_frames: int | None = field(default=0, metadata={"help": "frames that a frame waits for, 0 to 60"})
     clip: str = field(default="", metadata={"help": "video whose pictures to send", "default": "the bundled clip"})
     size: str = field(default="1280x720", metadata={"help": "size of the pictures sent, WIDTHxHEIGHT [pixels]"})
     encoding: Encoding = field(default=Encoding.JPEG, metadata={"help": "encoding of the frames sent"})
-    streams: int = field(default=1, metadata={"help": "streams at a time"})
+    streams: int = field(default=1, metadata={"help": "streams at a time, each on a connection of its own"})
+    processes: int = field(default=1, metadata={"help": "processes of a server of its own"})
     frames: int = field(default=300, metadata={"help": "frames to send on each stream"})
     rate: float = field(default=0.0, metadata={"help": "frames per second on each stream; 0: flat out"})
     in_flight: int = field(default=4, metadata={"help": "frames on the road, beyond the look-ahead, when flat out"})
+    sweep: bool = field(
+        default=False,
+        metadata={"help": "measure at growing sizes, streams, look-aheads and lengths"},
+    )
     peers: bool = field(
         default=False, metadata={"help": "measure stabilizing alone, beside ffmpeg, vidstab and vidgear, and no server"}
     )
@@ -41,9 +53,18 @@ class Config(ServerOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.width_and_height()
-        for name, least in (("streams", 1), ("frames", 1), ("in_flight", 1), ("rate", 0)):
+        for name, least in (("streams", 1), ("processes", 1), ("frames", 1), ("in_flight", 1), ("rate", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: {getattr(self, name)} is less than {least}")
+
+        if self.sweep and self.peers:
+            raise ValueError("sweep: it measures through the server, peers without one; choose one of them")
+        if self.mode is Mode.LIVE and not self.rate and self.look_ahead_frames:
+            raise ValueError("mode: live loses what is sent before it is due, so a look-ahead never fills; give a rate")
+
+    def settings(self) -> StreamSettings:
+        """The stream's settings alone; a camera is live, a load as fast as it goes is lossless."""
+        return replace(super().settings(), mode=self.mode or (Mode.LIVE if self.rate else Mode.LOSSLESS))
 
     def width_and_height(self) -> tuple[int, int]:
         """``size`` as two numbers."""
@@ -60,6 +81,8 @@ def run(config: Config) -> int:
     if config.peers:
         return _run_peers(config)
     try:
+        if config.sweep:
+            return asyncio.run(_run_sweep(config))
         figures = asyncio.run(measure(config))
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -68,6 +91,19 @@ def run(config: Config) -> int:
     else:
         for line in lines(figures):
             say(line)
+    return 0
+
+
+async def _run_sweep(config: Config) -> int:
+    from flowgimbal.client.cli import bench_sweep
+
+    found = bench_sweep.sweep(config, measure)
+    if config.json:
+        say(json.dumps([figures async for figures in found], indent=1))
+        return 0
+    say(bench_sweep.heading())
+    async for figures in found:
+        say(bench_sweep.line(figures))
     return 0
 
 
@@ -106,8 +142,9 @@ async def measure(config: Config) -> dict[str, Any]:
             server = ServerProcess(config.server, None)
         else:
             networks = ("--engine", config.engine, "--flow", config.flow, "--warp", config.warp)
-            server = await stack.enter_async_context(server_process(*networks, "--max-streams", str(config.streams)))
-        client = await stack.enter_async_context(Client(server.address))
+            places = ("--max-streams", str(config.streams))
+            server = await stack.enter_async_context(server_process(*networks, *places, processes=config.processes))
+        clients = [await stack.enter_async_context(Client(server.address)) for _ in range(config.streams)]
         server_cpu, client_cpu = server.cpu_seconds(), time.process_time()
         # Streams begin spread over one frame's time: cameras are not in step with each other.
         spread = 1 / (config.rate or 30) / config.streams
@@ -121,7 +158,7 @@ async def measure(config: Config) -> dict[str, Any]:
                     config.in_flight,
                     number * spread,
                 )
-                for number in range(config.streams)
+                for number, client in enumerate(clients)
             )
         )
         used = None if server_cpu is None else (server.cpu_seconds() or 0.0) - server_cpu
@@ -130,5 +167,5 @@ async def measure(config: Config) -> dict[str, Any]:
             {"server": used, "client": time.process_time() - client_cpu},
             {"server": server.peak_megabytes(), "client": own_peak_megabytes()},
         )
-    load_figures = {name: getattr(config, name) for name in ("size", "encoding", "rate", "in_flight")}
+    load_figures = {name: getattr(config, name) for name in ("size", "encoding", "rate", "in_flight", "processes")}
     return {"version": version("flowgimbal"), "load": load_figures, **figures}

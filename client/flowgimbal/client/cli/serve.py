@@ -14,11 +14,11 @@ _NO_START = 3
 
 def run(config: ServeConfig) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; 3 if the server cannot start."""
-    from flowgimbal.server.app import serve
     from flowgimbal.server.errors import StartupError
+    from flowgimbal.server.supervisor import supervise
 
     try:
-        asyncio.run(serve(config))
+        asyncio.run(supervise(config))
     except StartupError as error:
         complain(f"flowgimbal serve: {error}")
         return _NO_START

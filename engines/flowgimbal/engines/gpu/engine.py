@@ -51,6 +51,8 @@ class CardMemory(NamedTuple):
 class GpuEngine:
     """Both networks and the pixels on one card, for all streams."""
 
+    on_cores = False
+
     def __init__(self, card: Card, flow: BatchedNetwork, warp: BatchedNetwork, *, name: str) -> None:
         self.name = name
         self._card, self._flow, self._warp = card, flow, warp

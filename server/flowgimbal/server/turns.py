@@ -1,0 +1,66 @@
+"""Whose turn it is to compute: a few stages at a time, the frame that came first before the others.
+
+A stream has a thread a stage. Were all of them to run whenever they can, they would take the caches and the interpreter
+from each other, and a frame nearly done would wait while others begin: with eight streams on two cores a frame costs a
+quarter more CPU time so, and a third of the throughput goes (`docs/performance.md`).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PATIENCE_SECONDS = 1.0
+"""Who waits longer goes on without a turn: a thread that hangs in native code must not hold up other streams."""
+
+
+class Turns:
+    """Hands out ``places`` turns at a time, to the earliest first. Thread-safe."""
+
+    def __init__(self, places: int, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._free = places
+        self._patience = patience_seconds
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[int, int, threading.Event]] = []
+        self._order = itertools.count()  # first come, first served among the equal
+
+    @contextmanager
+    def turn(self, due_ns: int) -> Iterator[None]:
+        """Wait for a turn, and hold it; the smaller ``due_ns``, the sooner it comes."""
+        self._take(due_ns)
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    def _take(self, due_ns: int) -> None:
+        with self._lock:
+            if self._free > 0:
+                self._free -= 1
+                return
+            mine = (due_ns, next(self._order), threading.Event())
+            heapq.heappush(self._waiting, mine)
+        if mine[2].wait(self._patience):
+            return
+        with self._lock:
+            if mine in self._waiting:  # else the turn came just now
+                self._waiting.remove(mine)
+                heapq.heapify(self._waiting)
+                self._free -= 1
+
+    def _give_back(self) -> None:
+        with self._lock:
+            self._free += 1
+            while self._free > 0 and self._waiting:
+                self._free -= 1
+                heapq.heappop(self._waiting)[2].set()
+
+
+def places() -> int:
+    """Turns at a time for this process: one more than its cores, since the last core's thread waits for the others."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1

@@ -1,0 +1,61 @@
+"""One of several servers behind one port: ``python -m flowgimbal.server.worker``, run by the supervisor.
+
+Its configuration comes as a line of JSON on stdin, whose end means that the supervisor is gone. It says on stdout, by
+an empty line, that it serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import signal
+import sys
+
+from flowgimbal.server.app import serve
+from flowgimbal.server.config import ServeConfig
+from flowgimbal.server.errors import StartupError
+
+NO_START = 3
+"""The exit code of a server that cannot start."""
+
+
+def written(config: ServeConfig) -> bytes:
+    """The line that ``read`` takes."""
+    return json.dumps(dataclasses.asdict(config)).encode() + b"\n"
+
+
+def read(line: bytes) -> ServeConfig:
+    """The configuration that ``written`` wrote."""
+    values = json.loads(line)
+    return ServeConfig(**(values | {"listen": tuple(values["listen"])}))
+
+
+def main() -> int:
+    """Serve until a signal, or until the supervisor is gone; the exit code."""
+    try:
+        asyncio.run(_work(read(sys.stdin.buffer.readline())))
+    except StartupError as error:
+        sys.stderr.write(f"flowgimbal: {error}\n")
+        return NO_START
+    return 0
+
+
+async def _work(config: ServeConfig) -> None:
+    loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def orphaned() -> None:
+        loop.remove_reader(stdin)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def tell() -> None:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+
+    loop.add_reader(stdin, orphaned)
+    await serve(config, shared=True, on_serving=tell)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
