@@ -83,15 +83,26 @@ REFUSED = {
         CODE.OUT_OF_RANGE,
         "FRAME_TOO_LARGE",
     ),
-    "H.264 in": (
-        lambda w: [w.config(), w.frame(1, b"\0\0\1", encoding=pb.ENCODING_H264)],
-        CODE.UNIMPLEMENTED,
-        "ENCODING_UNSUPPORTED",
+    "H.264 that is cut off": (
+        lambda w: [w.lossless(), w.frame(1, b"\0\0\1", encoding=pb.ENCODING_H264)],
+        CODE.DATA_LOSS,
+        "FRAME_UNDECODABLE",
     ),
-    "HEVC out": (
-        lambda w: [w.config(output_encoding=pb.ENCODING_HEVC)],
-        CODE.UNIMPLEMENTED,
-        "ENCODING_UNSUPPORTED",
+    "H.264 of 16000x16000": (
+        lambda w: [w.config(), w.frame(1, sequence_of(1000, 1000), encoding=pb.ENCODING_H264)],
+        CODE.OUT_OF_RANGE,
+        "FRAME_TOO_LARGE",
+    ),
+    "H.264 without a key frame": (
+        lambda w: [w.lossless(), w.frame(1, b"\0\0\1\x41\x9a\x21\x6c\x42", encoding=pb.ENCODING_H264)],
+        CODE.DATA_LOSS,
+        "FRAME_UNDECODABLE",
+    ),
+    "bit rate of 0": (lambda w: [w.config(output_bit_rate=0)], CODE.INVALID_ARGUMENT, "VALUE_OUT_OF_RANGE"),
+    "key frame interval of 0": (
+        lambda w: [w.config(key_frame_interval=0)],
+        CODE.INVALID_ARGUMENT,
+        "VALUE_OUT_OF_RANGE",
     ),
     "JPEG of 12 bits": (
         lambda w: [w.config(), w.frame(1, with_precision(w.jpeg(), 12))],
@@ -112,6 +123,18 @@ REFUSED = {
         "FRAME_UNDECODABLE",
     ),
 }
+
+
+def sequence_of(columns: int, rows: int) -> bytes:
+    """An H.264 unit whose parameter set announces so many macroblocks, and a slice that is none."""
+
+    def code(number: int) -> str:  # Exp-Golomb
+        return "0" * ((number + 1).bit_length() - 1) + f"{number + 1:b}"
+
+    bits = f"{66:08b}{0:08b}{40:08b}" + "".join(map(code, (0, 0, 2, 1))) + "0" + code(columns - 1) + code(rows - 1)
+    bits += "1" + "0" + "0" + "0" + "1"
+    padded = bits.ljust(-(-len(bits) // 8) * 8, "0")
+    return b"\0\0\1\x67" + int(padded, 2).to_bytes(len(padded) // 8, "big") + b"\0\0\1\x65\x88\x84\0\0\0"
 
 
 def resized(jpeg: bytes, width: int, height: int) -> bytes:

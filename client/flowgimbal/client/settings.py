@@ -47,6 +47,8 @@ class Wishes(TypedDict, total=False):
     look_ahead_frames: int | None
     crop_policy: CropPolicy | str | None
     max_crop_ratio: float | None
+    output_bit_rate: int | None
+    key_frame_interval: int | None
 
 
 def wish(text: str) -> dict[str, str]:
@@ -76,6 +78,12 @@ class StreamSettings:
     max_crop_ratio: float | None = field(
         default=None, metadata=wish("part of each side that may be cropped away [0, 0.5]")
     )
+    output_bit_rate: int | None = field(
+        default=None, metadata={"help": "bits per second of H.264 and H.265 that come back", "default": "by quality"}
+    )
+    key_frame_interval: int | None = field(
+        default=None, metadata=wish("frames from one key frame to the next in H.264 and H.265 that come back [1, 600]")
+    )
 
     def __post_init__(self) -> None:
         for name, kind in (("mode", Mode), ("output_encoding", Encoding), ("crop_policy", CropPolicy)):
@@ -99,6 +107,8 @@ def settings_to_proto(settings: StreamSettings) -> pb.StreamConfig:
         smoothing_strength=settings.smoothing_strength,
         look_ahead_frames=settings.look_ahead_frames,
         max_crop_ratio=settings.max_crop_ratio,
+        output_bit_rate=settings.output_bit_rate,
+        key_frame_interval=settings.key_frame_interval,
     )
     if settings.mode is not None:
         config.mode = pb.Mode.Value(f"MODE_{settings.mode.name}")  # type: ignore[assignment]
@@ -124,6 +134,8 @@ def settings_from_proto(config: pb.StreamConfig) -> StreamSettings:
         look_ahead_frames=config.look_ahead_frames if config.HasField("look_ahead_frames") else None,
         crop_policy=crops.get(config.crop_policy),
         max_crop_ratio=round(config.max_crop_ratio, 6) if config.HasField("max_crop_ratio") else None,
+        output_bit_rate=config.output_bit_rate if config.HasField("output_bit_rate") else None,
+        key_frame_interval=config.key_frame_interval if config.HasField("key_frame_interval") else None,
     )
 
 

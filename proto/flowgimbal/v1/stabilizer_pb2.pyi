@@ -65,7 +65,7 @@ class StreamResponse(_message.Message):
     def __init__(self, info: _Optional[_Union[StreamInfo, _Mapping]] = ..., frame: _Optional[_Union[StabilizedFrame, _Mapping]] = ...) -> None: ...
 
 class StreamConfig(_message.Message):
-    __slots__ = ("mode", "output_encoding", "output_quality", "smoothing_strength", "look_ahead_frames", "crop_policy", "max_crop_ratio")
+    __slots__ = ("mode", "output_encoding", "output_quality", "smoothing_strength", "look_ahead_frames", "crop_policy", "max_crop_ratio", "output_bit_rate", "key_frame_interval")
     MODE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_ENCODING_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_QUALITY_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,8 @@ class StreamConfig(_message.Message):
     LOOK_AHEAD_FRAMES_FIELD_NUMBER: _ClassVar[int]
     CROP_POLICY_FIELD_NUMBER: _ClassVar[int]
     MAX_CROP_RATIO_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_BIT_RATE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FRAME_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     mode: Mode
     output_encoding: Encoding
     output_quality: int
@@ -80,7 +82,9 @@ class StreamConfig(_message.Message):
     look_ahead_frames: int
     crop_policy: CropPolicy
     max_crop_ratio: float
-    def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., output_encoding: _Optional[_Union[Encoding, str]] = ..., output_quality: _Optional[int] = ..., smoothing_strength: _Optional[float] = ..., look_ahead_frames: _Optional[int] = ..., crop_policy: _Optional[_Union[CropPolicy, str]] = ..., max_crop_ratio: _Optional[float] = ...) -> None: ...
+    output_bit_rate: int
+    key_frame_interval: int
+    def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., output_encoding: _Optional[_Union[Encoding, str]] = ..., output_quality: _Optional[int] = ..., smoothing_strength: _Optional[float] = ..., look_ahead_frames: _Optional[int] = ..., crop_policy: _Optional[_Union[CropPolicy, str]] = ..., max_crop_ratio: _Optional[float] = ..., output_bit_rate: _Optional[int] = ..., key_frame_interval: _Optional[int] = ...) -> None: ...
 
 class StreamInfo(_message.Message):
     __slots__ = ("stream_id", "config", "latency_frames", "engine")

@@ -64,6 +64,25 @@ class Channel(Generic[T]):
             self._append(item)
             return [self._items.popleft() for _ in range(len(self._items) - self._capacity)]
 
+    def push_marking(self, item: T, mark: Callable[[T], bool]) -> int:
+        """Add an item at once and ``mark`` the oldest ones above the capacity, which stay; how many marks were new."""
+        with self._not_full:
+            self._append(item)
+            return sum(mark(late) for late in list(self._items)[: -self._capacity])
+
+    def take_all(self) -> list[T]:
+        """Everything in it; raises Closed."""
+        with self._not_full:
+            if self._closed:
+                raise Closed
+            items = list(self._items)
+            self._items.clear()
+            self._not_full.notify_all()
+            return items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
     def get(self) -> T:
         """The oldest item, waiting for one; raises Closed."""
         with self._not_empty:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from flowgimbal.engines.engine import Held
 from flowgimbal.engines.picture import Picture
-from flowgimbal.server.codecs.codec import RawFrame
+from flowgimbal.server.codecs.codec import PLAIN, Attached, RawFrame
 from flowgimbal.server.errors import StreamError
 from flowgimbal.server.stabilizer import Stabilizer
 from flowgimbal.server.window import Step
@@ -59,8 +59,12 @@ class Job:
     encoding: pb.Encoding
     raw: RawFrame | None
     due_ns: int
+    depends: bool = False  # on frames before it
     clock: Clock = field(default_factory=Clock)
+    skipped: bool = False  # dropped and counted, but frames after it may need it decoded
+    after_gap: bool = False  # frames before it were dropped without being decoded
     picture: Picture | None = None
+    attached: Attached = PLAIN
     held: Held = None
     stabilizer: Stabilizer | None = None
     step: Step | None = None
@@ -68,10 +72,10 @@ class Job:
     response: pb.StreamResponse | None = None
 
     @staticmethod
-    def of(frame: RawFrame, patience_ns: int) -> Job:
+    def of(frame: RawFrame, patience_ns: int, *, depends: bool) -> Job:
         """A frame that has just come, and may wait for others that came up to ``patience_ns`` later."""
         due_ns = time.perf_counter_ns() + patience_ns
-        return Job(frame.frame_id, frame.capture_time_ns, frame.encoding, frame, due_ns)
+        return Job(frame.frame_id, frame.capture_time_ns, frame.encoding, frame, due_ns, depends)
 
 
 @dataclass(frozen=True, slots=True)

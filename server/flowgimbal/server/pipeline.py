@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 ENTRY_LIVE = 2
 """Frames that may wait in MODE_LIVE. With one, two frames that the network delivers together would cost one."""
 ENTRY_LOSSLESS = 4
+BACKLOG = 60
+"""Frames that may wait to be decoded in MODE_LIVE, where later ones need them: decoding itself is too slow then."""
 EXIT = 2
 LEAVE_SECONDS = 10.0
 """A thread that has not ended so long after its stream hangs in native code; it is left behind and logged."""
@@ -63,12 +65,20 @@ class Pipeline:
     async def submit(self, job: Job) -> int:
         """Hand in a frame; the number of frames dropped for it. Lossless: waits for room, 0. Raises Closed."""
         if not self._lossless:
-            return len(self._belts[0].push_newest(job))
+            return self._submit_dependent(job) if job.depends else len(self._belts[0].push_newest(job))
         self._room.clear()
         while not self._belts[0].try_put(job):
             await self._room.wait()
             self._room.clear()
         return 0
+
+    def _submit_dependent(self, job: Job) -> int:
+        """Frames above the entry's room are decoded and not shown; only far above it they are left out as well."""
+        entry, dropped = self._belts[0], 0
+        if len(entry) > BACKLOG:
+            dropped = sum(isinstance(late, Job) and not late.skipped for late in entry.take_all())
+            job.after_gap = True
+        return dropped + entry.push_marking(job, _skip)
 
     def end(self, error: StreamError | None = None) -> None:
         """No more frames; those handed in still come out, and then ``error`` if there is one. Raises Closed."""
@@ -128,6 +138,14 @@ class Pipeline:
             self._loop.call_soon_threadsafe(function)
         except RuntimeError:
             logger.debug("the event loop ended before its stream")
+
+
+def _skip(item: Job | End) -> bool:
+    """Mark a frame as dropped; whether it was not so far."""
+    if isinstance(item, End) or item.skipped:
+        return False
+    item.skipped = True
+    return True
 
 
 def _drive(stage: Stage, source: Belt, sink: Belt, turns: Turns | None) -> None:

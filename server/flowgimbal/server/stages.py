@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 import cv2
 
 from flowgimbal.engines.engine import Engine, EngineError
-from flowgimbal.server.codecs.codec import Decoder, Encoder
+from flowgimbal.server.codecs.codec import Decoded, Decoder, Encoder
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.errors import EngineFailure, Undecodable
 from flowgimbal.server.job import Job
@@ -24,6 +24,9 @@ from flowgimbal.server.warp import Warp
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 logger = logging.getLogger(__name__)
+
+MAX_REORDERED = 32
+"""Frames that may wait in the decoder, with room to spare: H.264 and H.265 allow 16."""
 
 
 class Stage(Protocol):
@@ -45,36 +48,69 @@ class Stage(Protocol):
 
 
 class Decode:
-    """Bytes to planes. An undecodable frame is dropped, and told of by ``dropped``, if the stream is live."""
+    """Bytes to planes. An undecodable frame is dropped, and told of by ``dropped``, if the stream is live.
+
+    Pictures leave in the order of presentation: those of some streams wait for frames that come later.
+    """
 
     name = "decode"
     on_cores = True
 
-    def __init__(self, settings: StreamSettings, dropped: Callable[[], None]) -> None:
+    def __init__(self, settings: StreamSettings, max_pixels: int, dropped: Callable[[], None]) -> None:
         self._lossless = settings.lossless
+        self._max_pixels = max_pixels
         self._dropped = dropped
-        self._decoders: dict[int, Decoder] = {}
+        self._encoding: pb.Encoding | None = None
+        self._decoder: Decoder | None = None
+        self._waiting: dict[int, Job] = {}
 
     def work(self, job: Job) -> Iterator[Job]:
         """Decode one frame."""
         if job.raw is None:
             return
-        if job.encoding not in self._decoders:
-            self._decoders[job.encoding] = CODECS[job.encoding].decoder()
+        if self._decoder is None or job.encoding != self._encoding:
+            yield from self.flush()
+            self._encoding, self._decoder = job.encoding, CODECS[job.encoding].decoder(self._max_pixels)
+        if job.after_gap:
+            self._decoder.lost()
+        self._waiting[job.frame_id] = job
         try:
-            job.picture = self._decoders[job.encoding].decode(job.raw)
+            found = self._decoder.decode(job.raw)
         except Undecodable:
+            del self._waiting[job.frame_id]
             if self._lossless:
                 raise
-            self._dropped()
+            self._give_up(job)
             return
         job.raw = None
         job.clock.lap(self.name)
-        yield job
+        yield from self._matched(found)
+        while len(self._waiting) > MAX_REORDERED:
+            self._give_up(self._waiting.pop(next(iter(self._waiting))))
 
     def flush(self) -> Iterator[Job]:
-        """Nothing waits here."""
-        return iter(())
+        """The frames whose pictures waited for others."""
+        if self._decoder is not None:
+            yield from self._matched(self._decoder.flush())
+        while self._waiting:
+            self._give_up(self._waiting.pop(next(iter(self._waiting))))
+
+    def _matched(self, found: Sequence[Decoded]) -> Iterator[Job]:
+        for decoded in found:
+            job = self._waiting.pop(decoded.frame_id)
+            if job.skipped:
+                continue
+            job.picture, job.attached = decoded.picture, decoded.attached
+            job.clock.skip()
+            yield job
+
+    def _give_up(self, job: Job) -> None:
+        """No picture will come of it."""
+        if self._lossless:
+            message = "data: the decoder gave no picture for it; begin with a key frame and send every unit after it"
+            raise Undecodable("FRAME_UNDECODABLE", f"{message} (frame_id {job.frame_id})", field="data")
+        if not job.skipped:
+            self._dropped()
 
 
 class Flow:
@@ -174,8 +210,8 @@ class Encode:
             return
         encoding = self._settings.output_encoding or job.encoding
         if encoding not in self._encoders:
-            self._encoders[encoding] = CODECS[encoding].encoder(self._settings.output_quality)
-        data = self._encoders[encoding].encode(job.picture)
+            self._encoders[encoding] = CODECS[encoding].encoder(self._settings.encoder)
+        data = self._encoders[encoding].encode(job.picture, job.attached, job.capture_time_ns)
         width, height = job.picture.size
         job.picture = None
         frame = pb.Frame(

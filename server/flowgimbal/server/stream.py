@@ -97,7 +97,12 @@ class Stream:
             engine=self._engine.name,
         )
         await self._write(pb.StreamResponse(info=info))
-        stages = (Decode(settings, self._lost), Flow(settings, self._engine), WarpStage(self._engine), Encode(settings))
+        stages = (
+            Decode(settings, self._config.max_frame_pixels, self._lost),
+            Flow(settings, self._engine),
+            WarpStage(self._engine),
+            Encode(settings),
+        )
         pipeline = Pipeline(self._name, stages, self._turns, lossless=settings.lossless)
         pipeline.start()
         reader = asyncio.create_task(self._read(pipeline, settings))
@@ -142,9 +147,10 @@ class Stream:
         self._metrics.received.inc()
         frame = RawFrame.of(request.frame)
         size = inspect(frame, self._config.max_frame_pixels)
-        if self._session.resize(size):
+        if size is not None and self._session.resize(size):
             logger.info("the size changed to %dx%d: the window restarts", *size)
-        return Job.of(frame, LOSSLESS_PATIENCE_NS if settings.lossless else 0)
+        patience_ns = LOSSLESS_PATIENCE_NS if settings.lossless else 0
+        return Job.of(frame, patience_ns, depends=CODECS[frame.encoding].depends)
 
     async def _write_all(self, pipeline: Pipeline) -> None:
         async for job in pipeline.results():

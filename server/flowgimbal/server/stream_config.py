@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from flowgimbal.server.codecs.codec import EncoderSettings
 from flowgimbal.server.crop import Crop
 from flowgimbal.server.errors import InvalidArgument, Unsupported
 from flowgimbal.server.stabilizer import Settings
@@ -15,6 +16,8 @@ MAX_LOOK_AHEAD_FRAMES = 60
 LOOK_AHEAD_LIVE = 0
 LOOK_AHEAD_LOSSLESS = 15
 DEFAULT_QUALITY = 90
+DEFAULT_KEY_FRAME_INTERVAL = 60
+BIT_RATES = (10_000, 1_000_000_000)
 DEFAULT_STRENGTH = 0.8
 DEFAULT_CROP_RATIO = 0.1
 
@@ -33,7 +36,7 @@ class StreamSettings:
 
     lossless: bool = False
     output_encoding: pb.Encoding = pb.ENCODING_UNSPECIFIED  # as the input
-    output_quality: int = DEFAULT_QUALITY
+    encoder: EncoderSettings = field(default_factory=lambda: EncoderSettings(DEFAULT_QUALITY))
     stabilizer: Settings = field(default_factory=Settings)
 
     @property
@@ -61,7 +64,11 @@ def resolve(config: pb.StreamConfig, output_encodings: Collection[pb.Encoding]) 
     return StreamSettings(
         lossless=lossless,
         output_encoding=config.output_encoding,
-        output_quality=int(_number(config, "output_quality", DEFAULT_QUALITY, 1, 100)),
+        encoder=EncoderSettings(
+            quality=int(_number(config, "output_quality", DEFAULT_QUALITY, 1, 100)),
+            bit_rate=int(_number(config, "output_bit_rate", 0, *BIT_RATES)),
+            key_frame_interval=int(_number(config, "key_frame_interval", DEFAULT_KEY_FRAME_INTERVAL, 1, 600)),
+        ),
         stabilizer=Settings(
             strength=_number(config, "smoothing_strength", DEFAULT_STRENGTH, 0, 1),
             look_ahead=int(_number(config, "look_ahead_frames", look_ahead, 0, MAX_LOOK_AHEAD_FRAMES)),
@@ -72,11 +79,13 @@ def resolve(config: pb.StreamConfig, output_encodings: Collection[pb.Encoding]) 
 
 
 def to_proto(settings: StreamSettings) -> pb.StreamConfig:
-    """``settings`` as a message in which every scalar is set."""
+    """``settings`` as a message in which every scalar is set, but a bit rate that nobody asked for."""
     return pb.StreamConfig(
         mode=pb.MODE_LOSSLESS if settings.lossless else pb.MODE_LIVE,
         output_encoding=settings.output_encoding,
-        output_quality=settings.output_quality,
+        output_quality=settings.encoder.quality,
+        output_bit_rate=settings.encoder.bit_rate or None,
+        key_frame_interval=settings.encoder.key_frame_interval,
         smoothing_strength=settings.stabilizer.strength,
         look_ahead_frames=settings.stabilizer.look_ahead,
         crop_policy=_CROP_POLICIES[settings.stabilizer.crop],

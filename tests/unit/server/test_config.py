@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from flowgimbal.engines import picker
 from flowgimbal.server import config, logs
+from flowgimbal.server.codecs.codec import EncoderSettings
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.crop import Crop
@@ -67,7 +68,8 @@ def test_defaults_of_a_stream():
     assert (live.lossless, live.latency_frames, live.stabilizer.crop) == (False, 0, Crop.FIXED)
     lossless = resolve(pb.StreamConfig(mode=pb.MODE_LOSSLESS), CODECS)
     assert (lossless.lossless, lossless.latency_frames) == (True, 15)
-    assert (lossless.output_quality, lossless.stabilizer.strength, lossless.stabilizer.max_crop_ratio) == (90, 0.8, 0.1)
+    assert lossless.encoder == EncoderSettings(quality=90, bit_rate=0, key_frame_interval=60)
+    assert (lossless.stabilizer.strength, lossless.stabilizer.max_crop_ratio) == (0.8, 0.1)
 
 
 def test_what_is_set_stays_and_zero_is_not_unset():
@@ -79,6 +81,8 @@ def test_what_is_set_stays_and_zero_is_not_unset():
         look_ahead_frames=0,
         crop_policy=pb.CROP_POLICY_DYNAMIC,
         max_crop_ratio=0,
+        output_bit_rate=10_000,
+        key_frame_interval=1,
     )
     assert to_proto(resolve(wish, CODECS)) == wish
 

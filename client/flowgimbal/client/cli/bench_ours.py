@@ -24,10 +24,11 @@ def ours(frames: Sequence[Frame], engine: str, flow: str, warp: str, look_ahead:
     from flowgimbal.v1 import stabilizer_pb2 as pb
 
     process.tune()
-    decoder = CODECS[pb.ENCODING_JPEG].decoder()
+    decoder = CODECS[pb.ENCODING_JPEG].decoder(1 << 30)
     pictures = [
-        decoder.decode(RawFrame(i, i * _FRAME_NS, pb.ENCODING_JPEG, f.width, f.height, 0, f.data))
+        decoded.picture
         for i, f in enumerate(frames)
+        for decoded in decoder.decode(RawFrame(i, i * _FRAME_NS, pb.ENCODING_JPEG, f.width, f.height, 0, f.data))
     ]
     before = own_memory()
     works = pick(engine, flow, warp)

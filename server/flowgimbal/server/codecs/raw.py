@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from flowgimbal.engines.picture import Layout, Picture, Plane, halved
-from flowgimbal.server.codecs.codec import RawFrame
+from flowgimbal.server.codecs.codec import Attached, Decoded, EncoderSettings, RawFrame, Still
 from flowgimbal.server.codecs.convert import convert
+from flowgimbal.server.codecs.planes import as_still
 from flowgimbal.server.errors import InvalidArgument
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
@@ -32,7 +34,7 @@ class _Rows:
     channels: int = 1
 
 
-class RawCodec:
+class RawCodec(Still):
     """One uncompressed encoding; has no state, so that it is its own decoder."""
 
     def __init__(self, encoding: pb.Encoding) -> None:
@@ -64,11 +66,11 @@ class RawCodec:
                 expected_bytes=wanted,
             )
 
-    def decoder(self) -> RawCodec:
+    def decoder(self, max_pixels: int) -> RawCodec:  # noqa: ARG002 - the size that was inspected is binding
         """Itself."""
         return self
 
-    def decode(self, frame: RawFrame) -> Picture:
+    def decode(self, frame: RawFrame) -> Sequence[Decoded]:
         """Read-only views of the data; never fails on a checked frame."""
         flat = np.frombuffer(frame.data, np.uint8)
         planes: list[Plane] = []
@@ -78,21 +80,23 @@ class RawCodec:
             planes.append(view if plane.channels == 1 else view.reshape(plane.rows, -1, plane.channels))
             flat = flat[size:]
         chroma = (2, 2) if self._layout in (Layout.NV12, Layout.YUV) else (1, 1)
-        return Picture(self._layout, tuple(planes), chroma)
+        return (Decoded(frame.frame_id, Picture(self._layout, tuple(planes), chroma)),)
 
-    def encoder(self, quality: int) -> RawEncoder:  # noqa: ARG002 - nothing is lost
+    def encoder(self, settings: EncoderSettings) -> RawEncoder:  # noqa: ARG002 - nothing is lost
         """Writes packed planes."""
         return RawEncoder(self._layout)
 
 
-class RawEncoder:
+class RawEncoder(Still):
     """Writes packed planes of one layout."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def encode(self, picture: Picture) -> bytes:
-        """The planes one after another, each row packed."""
+    def encode(self, picture: Picture, attached: Attached, capture_time_ns: int) -> bytes:  # noqa: ARG002 - no clock
+        """The planes one after another, each row packed. YUV keeps its range, the others are full."""
+        if self._layout not in (Layout.YUV, Layout.NV12):
+            picture = as_still(picture, attached.colour)
         picture = convert(picture, self._layout, (2, 2) if self._layout is Layout.YUV else None)
         planes = [np.ascontiguousarray(plane) for plane in picture.planes]
         return planes[0].tobytes() if len(planes) == 1 else b"".join(plane.data for plane in planes)

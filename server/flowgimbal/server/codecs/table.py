@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from flowgimbal.server.codecs.codec import Codec, RawFrame
 from flowgimbal.server.codecs.jpeg import JpegCodec
 from flowgimbal.server.codecs.raw import RawCodec
+from flowgimbal.server.codecs.video import VideoCodec
 from flowgimbal.server.errors import InvalidArgument
 from flowgimbal.server.limits import check_size
 from flowgimbal.server.stream_config import unsupported_encoding
@@ -19,6 +20,8 @@ CODECS: Mapping[pb.Encoding, Codec] = {
     pb.ENCODING_I420: RawCodec(pb.ENCODING_I420),
     pb.ENCODING_GRAY8: RawCodec(pb.ENCODING_GRAY8),
     pb.ENCODING_JPEG: JpegCodec(),
+    pb.ENCODING_H264: VideoCodec("h264"),
+    pb.ENCODING_HEVC: VideoCodec("hevc"),
 }
 
 
@@ -33,13 +36,14 @@ def codec_for(frame: RawFrame) -> Codec:
     raise unsupported_encoding("encoding", frame.encoding, CODECS)
 
 
-def inspect(frame: RawFrame, max_pixels: int) -> tuple[int, int]:
-    """(width, height) in pixels of a frame that may be decoded; nothing is decoded here.
+def inspect(frame: RawFrame, max_pixels: int) -> tuple[int, int] | None:
+    """(width, height) in pixels of a frame that may be decoded, None: as before; nothing is decoded here.
 
     Raises what ``codec_for``, ``Codec.inspect``, ``limits.check_size`` and ``Codec.check`` raise, in that order.
     """
     codec = codec_for(frame)
-    width, height = codec.inspect(frame)
-    check_size(width, height, max_pixels)
+    size = codec.inspect(frame)
+    if size is not None:
+        check_size(*size, max_pixels)
     codec.check(frame)
-    return width, height
+    return size
