@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,19 @@ class SteadyFrame:
         Raises CorruptFrame, or Unsupported for H.264 and H.265, whose decoder has a state of its own.
         """
         return decode(self.data, self.encoding, self.width, self.height, self.stride)
+
+    def to_raw(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Where a point (x, y) [pixels] of this steady picture lies in the picture that was sent: a click's target."""
+        return _moved(np.linalg.inv(self.transform), point)
+
+    def to_stable(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Where a point (x, y) [pixels] of the picture that was sent lies in this steady one: an overlay's place."""
+        return _moved(self.transform, point)
+
+
+def _moved(homography: NDArray[np.floating[Any]], point: tuple[float, float]) -> tuple[float, float]:
+    x, y, w = homography @ (*point, 1.0)
+    return float(x / w), float(y / w)
 
 
 def frame_to_proto(frame: Frame, frame_id: int, capture_time_ns: int) -> pb.StreamRequest:

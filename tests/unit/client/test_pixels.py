@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flowgimbal.client import CorruptFrame, Encoding, Frame, Unsupported
+from flowgimbal.client import CorruptFrame, Encoding, Frame, FrameStats, SteadyFrame, Unsupported
 from flowgimbal.client.bench.content import encode, to_and_fro
 
 
@@ -69,3 +69,13 @@ def test_to_and_fro_never_jumps():
     frames = [Frame(bytes([i]), Encoding.JPEG) for i in range(4)]
     assert [frame.data[0] for frame in to_and_fro(frames, 9)] == [0, 1, 2, 3, 2, 1, 0, 1, 2]
     assert [frame.data[0] for frame in to_and_fro(frames[:1], 3)] == [0, 0, 0]
+
+
+def test_points_go_to_the_raw_picture_and_back():
+    turned = np.array([[1.05, -0.04, 12.0], [0.03, 1.04, -7.0], [1e-5, -2e-5, 1.0]])
+    steady = SteadyFrame(1, 0, Encoding.GRAY8, 1280, 720, 0, b"", turned, FrameStats())
+    for corner in ((0, 0), (1279, 0), (0, 719), (1279, 719)):
+        there = steady.to_stable(corner)
+        assert np.hypot(*np.subtract(there, corner)) > 5
+        assert np.allclose(steady.to_raw(there), corner, atol=1e-6)
+    assert np.allclose(steady.to_stable((0, 0)), (12, -7))

@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": "steady the bundled clip and say by how much",
     "evaluate": "measure how much steadier OUT is than IN, from pixels",
     "health": "ask a server whether it takes streams",
+    "live": "a camera or a stream through the service to other streams and files, for days",
     "bench": "measure speed, latency, CPU and memory",
     "engines": "info: the engines that can run here; build: compile the networks for a card",
     "train": "flow | warp: train a network (needs flowgimbal[train]); paths: measure camera paths for it",

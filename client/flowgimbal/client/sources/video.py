@@ -73,7 +73,7 @@ class VideoSource:
         form = self.format
         pictures = ((picture.pts, picture) for picture in self._decoded())
         for number, (ticks, picture) in enumerate(rising(pictures, form.step)):
-            data = _i420(_conformed(picture, form))
+            data = i420(conformed(picture, form))
             nanoseconds = int(ticks * form.time_base * 1_000_000_000)
             yield ticks, Frame(data, Encoding.I420, form.width, form.height, 0, number, nanoseconds)
 
@@ -129,7 +129,8 @@ class VideoSource:
         check_length(self.path, self._container.format.name, self._stream, self.format, count, last)
 
 
-def _conformed(picture: av.VideoFrame, form: VideoFormat) -> av.VideoFrame:
+def conformed(picture: av.VideoFrame, form: VideoFormat) -> av.VideoFrame:
+    """``picture`` in planar 4:2:0 and of the video's size; itself where it is that already."""
     same_size = (picture.width, picture.height) == (form.width, form.height)
     if same_size and picture.format.name in _PLANAR:
         return picture
@@ -138,7 +139,8 @@ def _conformed(picture: av.VideoFrame, form: VideoFormat) -> av.VideoFrame:
     return picture.reformat(form.width, form.height, "yuv420p", src_color_range=span, dst_color_range=span)
 
 
-def _i420(picture: av.VideoFrame) -> bytes:
+def i420(picture: av.VideoFrame) -> bytes:
+    """The planes of a 4:2:0 picture, packed."""
     rows = []
     for plane in picture.planes:
         padded = np.frombuffer(cast(Any, plane), np.uint8).reshape(-1, plane.line_size)

@@ -50,7 +50,7 @@ def read(data: bytes, syntax: Syntax) -> AccessUnit:
     size: tuple[int, int] | None = None
     user_data: list[bytes] = []
     start = data.find(_START)
-    if start not in (0, 1) or data[:start] not in (b"", b"\0"):
+    if start < 0 or data[:start].strip(b"\0"):
         raise NotAnAccessUnit("it does not begin with a start code (00 00 01)")
     for _ in range(_MAX_UNITS):
         begin = start + len(_START)

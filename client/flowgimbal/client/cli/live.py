@@ -1,0 +1,96 @@
+"""``flowgimbal live --source URL --sink URL``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from dataclasses import dataclass, field, replace
+
+from flowgimbal.client.cli.options import UsageError
+from flowgimbal.client.cli.own_server import ServerOptions, serving
+from flowgimbal.client.settings import Encoding, StreamSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(ServerOptions):
+    """Where pictures come from and where they go."""
+
+    source: str = field(
+        default="",
+        metadata={
+            "help": "rtsp://..., rtp://HOST:PORT, udp://HOST:PORT, /dev/video0, a file, a folder of pictures,"
+            " - (stdin), or test: (a test picture)"
+        },
+    )
+    sink: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "rtp://HOST:PORT, udp://HOST:PORT, rtsp://..., a file (.mp4 .mkv .ts), - (stdout, MPEG-TS), or"
+            " FILE.jsonl (transforms); as many as wanted"
+        },
+    )
+    record_raw: str = field(default="", metadata={"help": "file for the pictures as they came", "default": "none"})
+    rtsp_transport: str = field(default="tcp", metadata={"help": "how RTSP is carried", "choices": ("tcp", "udp")})
+    frame_rate: float = field(default=30.0, metadata={"help": "of a folder of pictures [Hz]"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.source:
+            raise ValueError("source: where do the pictures come from? e.g. --source rtsp://camera/stream, or test:")
+        if not self.sink and not self.record_raw:
+            raise ValueError("sink: where do the pictures go? e.g. --sink udp://127.0.0.1:5600, or steady.mp4")
+        if not 0 < self.frame_rate <= 1000:
+            raise ValueError(f"frame_rate: {self.frame_rate} is not within (0, 1000]")
+
+    def settings(self) -> StreamSettings:
+        """The stream's settings alone; sinks take H.264 unless another compressed encoding is asked for."""
+        settings = super().settings()
+        return replace(settings, output_encoding=settings.output_encoding or Encoding.H264)
+
+
+def run(config: Config) -> int:
+    """Forward until the source ends, SIGTERM or Ctrl-C; then complete the sinks."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logger = logging.getLogger("flowgimbal.client")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        asyncio.run(_live(config))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    finally:
+        logger.removeHandler(handler)
+    return 0
+
+
+async def _live(config: Config) -> None:
+    from flowgimbal.client.live import Relay
+    from flowgimbal.client.sinks.mux import MuxSink
+    from flowgimbal.client.sinks.shot import Sink
+    from flowgimbal.client.sinks.sidecar import SidecarSink
+    from flowgimbal.client.sources.choose import live_source
+
+    sinks: list[Sink] = [SidecarSink(url) if url.endswith(".jsonl") else MuxSink(url) for url in config.sink]
+    raw = [MuxSink(config.record_raw)] if config.record_raw else []
+    loop = asyncio.get_running_loop()
+    async with serving(config) as address:
+        relay = Relay(
+            lambda: live_source(config.source, rtsp_transport=config.rtsp_transport, frame_rate=config.frame_rate),
+            sinks,
+            address,
+            config.settings(),
+            raw_sinks=raw,
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, relay.stop)
+        try:
+            await relay.run()
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+    logging.getLogger("flowgimbal.client.live").info(
+        "ended: %d frames returned, %d dropped", relay.returned, relay.dropped
+    )

@@ -1,0 +1,180 @@
+"""The middle of ``flowgimbal live``: what the source gives goes to a server, what comes back goes to the sinks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from flowgimbal.client.client import Client
+from flowgimbal.client.errors import FlowgimbalError, InvalidRequest, StreamClosed, Timeout, Unsupported
+from flowgimbal.client.frame import Frame, SteadyFrame
+from flowgimbal.client.live.backlog import Backlog
+from flowgimbal.client.live.fan import Fan
+from flowgimbal.client.live.intake import Intake
+from flowgimbal.client.settings import Mode, StreamSettings
+from flowgimbal.client.sinks.shot import Shot, Sink, is_key
+from flowgimbal.client.sources.unit import LiveSource, Unit
+from flowgimbal.client.stream import Stream
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = (0.25, 2.0)
+"""The pause before a server is tried again, at first and at most."""
+FREEZE_SECONDS = 2.0
+"""A source that gives nothing for so long is said to be frozen."""
+
+
+class Relay:
+    """Runs until the source ends or ``stop`` is called; servers and sinks that go away are awaited."""
+
+    def __init__(
+        self,
+        open_source: Callable[[], LiveSource],
+        sinks: Iterable[Sink],
+        address: str,
+        settings: StreamSettings,
+        *,
+        raw_sinks: Iterable[Sink] = (),
+    ) -> None:
+        self._open_source = open_source
+        self._sinks = list(sinks)
+        self._raw_sinks = list(raw_sinks)
+        self._address = address
+        self._settings = replace(settings, mode=settings.mode or Mode.LIVE)
+        self._stopping = asyncio.Event()
+        self._news = asyncio.Event()
+        self._lost_at: float | None = None
+        self._next_id = 0
+        self.returned = 0
+        """Frames that came back."""
+        self.dropped = 0
+        """Frames that the servers dropped."""
+
+    def stop(self) -> None:
+        """Take no more from the source, return what is on its way, and end."""
+        self._stopping.set()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Raises MediaError if the source cannot be opened at all, or the server's refusal of the settings."""
+        loop = asyncio.get_running_loop()
+        backlog = Backlog(lambda: _call(loop, self._news.set))
+        raw = Fan(self._raw_sinks)
+        fan = Fan(self._sinks)
+        intake = Intake(self._open_source, backlog, lambda time_ns, unit: _put_raw(raw, time_ns, unit))
+        intake.start()
+        watching = asyncio.ensure_future(self._watch(intake))
+        try:
+            await self._serve(backlog, fan)
+            if intake.failure is not None:
+                raise intake.failure
+        finally:
+            intake.stop()
+            watching.cancel()
+            await asyncio.to_thread(fan.close)
+            await asyncio.to_thread(raw.close)
+
+    async def _serve(self, backlog: Backlog, fan: Fan) -> None:
+        """One stream after another, each as long as its server lives."""
+        pause, most = RETRY_SECONDS
+        while not self._over(backlog):
+            if not backlog.waiting:  # a stream is opened when there is something to send
+                await self._wait()
+                continue
+            try:
+                async with Client(self._address) as client, client.stream(self._settings) as stream:
+                    self._opened(stream)
+                    pause = RETRY_SECONDS[0]
+                    await self._exchange(stream, backlog, fan)
+            except (InvalidRequest, Unsupported):
+                raise
+            except FlowgimbalError as error:
+                silent = isinstance(error, Timeout) and not backlog.waiting
+                if not silent:  # else it is the source that keeps the server waiting, and that was said
+                    self._lost(error)
+                backlog.rewind()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), pause)
+                pause = min(2 * pause, most)
+
+    async def _exchange(self, stream: Stream, backlog: Backlog, fan: Fan) -> None:
+        sending = asyncio.ensure_future(self._send(stream, backlog))
+        before = self.dropped
+        try:
+            while (steady := await stream.receive()) is not None:
+                self.dropped = before + stream.dropped
+                if fan.put(_shot(steady)):
+                    self.returned += 1
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _send(self, stream: Stream, backlog: Backlog) -> None:
+        with suppress(FlowgimbalError):  # the receiver hears of it
+            while not self._over(backlog):
+                stamped = backlog.take()
+                if stamped is None:
+                    await self._wait()
+                    continue
+                time_ns, unit = stamped
+                frame = Frame(unit.data, unit.encoding, unit.width, unit.height)
+                await stream.send(frame, frame_id=self._next_id, capture_time_ns=time_ns)
+                self._next_id += 1
+            await stream.half_close()
+
+    async def _wait(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    def _over(self, backlog: Backlog) -> bool:
+        return self._stopping.is_set() or backlog.ended
+
+    async def _watch(self, intake: Intake) -> None:
+        """Say when the source freezes and thaws."""
+        frozen_at: float | None = None
+        while True:
+            await asyncio.sleep(0.25)
+            last = intake.last_unit
+            if last is None:
+                continue
+            if frozen_at is None and time.monotonic() - last > FREEZE_SECONDS:
+                frozen_at = last
+                logger.warning("the source has given nothing for %.0f s", FREEZE_SECONDS)
+            elif frozen_at is not None and last > frozen_at:
+                logger.info("the source gives pictures again after %.1f s", last - frozen_at)
+                frozen_at = None
+
+    def _opened(self, stream: Stream) -> None:
+        info = stream.info
+        if self._lost_at is None:
+            logger.info("stream %s on %s (%s)", info.stream_id, self._address, info.engine)
+        else:
+            away = time.monotonic() - self._lost_at
+            logger.info("the server is back after %.1f s: stream %s", away, info.stream_id)
+            self._lost_at = None
+
+    def _lost(self, error: FlowgimbalError) -> None:
+        if self._lost_at is None and not isinstance(error, StreamClosed):
+            self._lost_at = time.monotonic()
+            logger.warning("the server is gone: %s; trying again", error)
+
+
+def _shot(steady: SteadyFrame) -> Shot:
+    key = is_key(steady.data, steady.encoding)
+    return Shot(steady.data, steady.encoding, steady.width, steady.height, steady.capture_time_ns, key, steady)
+
+
+def _put_raw(raw: Fan, time_ns: int, unit: Unit) -> None:
+    if raw.outlets:
+        shift = 0 if unit.time_ns is None else time_ns - unit.time_ns
+        decode_ns = None if unit.decode_ns is None else unit.decode_ns + shift
+        raw.put(Shot(unit.data, unit.encoding, unit.width, unit.height, time_ns, unit.key, decode_ns=decode_ns))
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop ended before the source did
+        loop.call_soon_threadsafe(function)

@@ -1,0 +1,108 @@
+"""Access units into whatever FFmpeg writes: a file, MPEG-TS over UDP, RTP, RTSP, a pipe. Nothing is encoded here."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from flowgimbal.client.errors import MediaError
+from flowgimbal.client.settings import Encoding
+from flowgimbal.client.sinks.shot import Shot
+
+CLOCK = Fraction(1, 90_000)
+PIPE = "-"
+_FORMATS = {"udp": "mpegts", "rtp": "rtp", "rtsp": "rtsp", "srt": "mpegts", "tcp": "mpegts", "rtmp": "flv"}
+_RAW = {Encoding.H264: "h264", Encoding.HEVC: "hevc", Encoding.JPEG: "mjpeg"}
+_TS_PACKETS = 1316  # seven of 188 bytes: what fits into a datagram
+
+
+class MuxSink:
+    """Writes to ``url``; the form follows from its scheme, or from a file's suffix. Opened by the first key frame.
+
+    A file of a container that needs its end written (.mp4) is complete after ``close``; .mkv and .ts always are.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.name = url
+        self._scheme = url.partition("://")[0].lower() if "://" in url else ""
+        self._container: Any = None
+        self._stream: Any = None
+        self._made_for: object = None
+        self._last = -(1 << 62)  # times before a source's zero are negative
+        self._parts = 0
+
+    def write(self, shot: Shot) -> None:
+        """See ``Sink``; units before the first key frame are left out."""
+        made_for = (shot.encoding, shot.width, shot.height)
+        try:
+            if self._container is not None and made_for != self._made_for and shot.key:
+                self.close()  # another size: most containers take one alone
+            if self._container is None:
+                if not shot.key:
+                    return
+                self._open(shot)
+                self._made_for = made_for
+            packet = av.Packet(shot.data)
+            packet.stream, packet.time_base = self._stream, CLOCK
+            self._last = max(_ticks(shot.time_ns if shot.decode_ns is None else shot.decode_ns), self._last + 1)
+            packet.dts = self._last
+            packet.pts = max(_ticks(shot.time_ns), self._last)
+            packet.is_keyframe = shot.key
+            self._container.mux(packet)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._drop()
+            reason = getattr(error, "strerror", None) or str(error)
+            raise MediaError(f"{self.name}: cannot be written: {reason}") from error
+
+    def close(self) -> None:
+        """See ``Sink``."""
+        container, self._container = self._container, None
+        if container is not None:
+            try:
+                container.close()
+            except (av.FFmpegError, OSError) as error:
+                raise MediaError(f"{self.name}: cannot be completed: {error}") from error
+
+    def _open(self, shot: Shot) -> None:
+        if shot.encoding not in _RAW:
+            raise ValueError(f"it takes compressed pictures, not {shot.encoding}")
+        kind = _FORMATS.get(self._scheme)
+        target: Any = self._target()
+        options = {"flush_packets": "1"}
+        if self._scheme == "udp" and "pkt_size" not in self.name:
+            target = f"{target}{'&' if '?' in target else '?'}pkt_size={_TS_PACKETS}"
+        if self._scheme == "rtsp":
+            options["rtsp_transport"] = "tcp"
+        if self.name == PIPE:
+            kind = "mpegts"
+        with av.open(io.BytesIO(shot.data), format=_RAW[shot.encoding]) as probe:
+            self._container = av.open(target, "w", format=kind, options=options)
+            self._stream = self._container.add_stream_from_template(probe.streams.video[0])
+        self._stream.time_base = CLOCK
+        self._container.start_encoding()
+        self._parts += 1
+
+    def _target(self) -> Any:
+        if self.name == PIPE:
+            return sys.stdout.buffer
+        if self._scheme or not self._parts:
+            return self.name
+        # A recording that had to be begun anew does not overwrite what it has.
+        path = Path(self.name)
+        return str(path.with_stem(f"{path.stem}-{self._parts + 1}"))
+
+    def _drop(self) -> None:
+        container, self._container = self._container, None
+        if container is not None:
+            with suppress(av.FFmpegError, OSError):
+                container.close()
+
+
+def _ticks(nanoseconds: int) -> int:
+    return round(nanoseconds * CLOCK.denominator / 1_000_000_000)

@@ -1,0 +1,55 @@
+"""What sinks are given: one picture as it goes out, and the frame that it came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from flowgimbal.client.frame import SteadyFrame
+from flowgimbal.client.settings import Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """``key``: a decoder can begin here; ``steady`` None for a raw picture.
+
+    ``time_ns`` is that of presentation, ``decode_ns`` that of decoding where they differ: it rises from shot to shot.
+    """
+
+    data: bytes
+    encoding: Encoding
+    width: int
+    height: int
+    time_ns: int
+    key: bool
+    steady: SteadyFrame | None = None
+    decode_ns: int | None = None
+
+
+class Sink(Protocol):
+    """Where shots go. Used by one thread; ``write`` and ``close`` raise MediaError, and after one it is opened anew."""
+
+    name: str
+
+    def write(self, shot: Shot) -> None:
+        """Take one shot; the first, and the first after a failure, is a key frame."""
+
+    def close(self) -> None:
+        """Complete what was written."""
+
+
+_SLICES = {Encoding.H264: frozenset(range(1, 6)), Encoding.HEVC: frozenset(range(32))}
+
+
+def is_key(data: bytes, encoding: Encoding) -> bool:
+    """Whether a decoder can begin with this access unit (Annex B), or picture."""
+    if encoding not in _SLICES:
+        return True
+    hevc = encoding is Encoding.HEVC
+    place = data.find(b"\0\0\1")
+    while 0 <= place < len(data) - 4:
+        kind = data[place + 3] >> 1 & 63 if hevc else data[place + 3] & 31
+        if kind in _SLICES[encoding]:
+            return 16 <= kind <= 23 if hevc else kind == 5
+        place = data.find(b"\0\0\1", place + 3)
+    return False

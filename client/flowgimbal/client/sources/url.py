@@ -1,0 +1,170 @@
+"""Any URL that FFmpeg reads as a live source. H.264, H.265 and MJPEG pass as they are, all else is decoded."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import av
+from av.bitstream import BitStreamFilterContext
+
+from flowgimbal.client.errors import MediaError
+from flowgimbal.client.settings import Encoding
+from flowgimbal.client.sources.format import format_of
+from flowgimbal.client.sources.pace import paced
+from flowgimbal.client.sources.unit import Unit
+from flowgimbal.client.sources.video import conformed, i420
+
+OPEN_SECONDS = 10.0
+SILENT_SECONDS = 10.0
+"""A connection that says nothing for so long is dead. (UDP has none: silence there ends by itself.)"""
+
+_PASSED = {"h264": Encoding.H264, "hevc": Encoding.HEVC, "mjpeg": Encoding.JPEG}
+# Annex B, with parameter sets before each key frame: a server that is started anew in mid-stream needs them there.
+_FILTERS = {"h264": "h264_mp4toannexb,dump_extra=freq=k", "hevc": "hevc_mp4toannexb,dump_extra=freq=k"}
+_CONNECTED = ("rtsp", "rtsps", "tcp", "http", "https", "rtmp", "rtmps", "srt")
+_RTP = {"rtp": "H264", "rtp+h264": "H264", "rtp+h265": "H265"}
+_RTP_PAYLOAD = 96
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What FFmpeg is told to open. ``timeout`` is (to open, to read) [s], None: for ever."""
+
+    target: Any
+    format: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    timeout: tuple[float, float] | None = None
+    ends: bool = False
+
+
+class UrlSource:
+    """``url``: a file, ``rtsp://``, ``rtp://HOST:PORT`` (H.264; ``rtp+h265://``), ``udp://`` (MPEG-TS), ``-``: stdin.
+
+    A context manager, as ``LiveSource`` says. Raises MediaError.
+    """
+
+    def __init__(self, url: str, *, rtsp_transport: str = "tcp") -> None:
+        self._url = url
+        self._transport = rtsp_transport
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._container: Any = None
+        self.ends = _scheme(url) in ("", "file")
+
+    def __enter__(self) -> Self:
+        opening = self._opening()
+        try:
+            self._container = av.open(
+                opening.target, format=opening.format, options=opening.options, timeout=opening.timeout
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._close()
+            raise MediaError(f"{self._url}: cannot be opened: {_reason(error)}") from error
+        if not self._container.streams.video:
+            self._close()
+            raise MediaError(f"{self._url}: there is no video in it")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def units(self) -> Iterator[Unit]:
+        """See ``LiveSource``."""
+        stream = self._container.streams.video[0]
+        found = self._passed(stream) if stream.codec_context.name in _PASSED else self._decoded(stream)
+        return paced(found) if self.ends and self._url != "-" else found
+
+    def _passed(self, stream: Any) -> Iterator[Unit]:
+        name = stream.codec_context.name
+        annex_b = BitStreamFilterContext(_FILTERS[name], stream) if name in _FILTERS else None
+        for packet in self._packets(stream):
+            for unit in annex_b.filter(packet) if annex_b else [packet]:
+                context, time_base = stream.codec_context, stream.time_base
+                shown, due = _nanoseconds(unit.pts, time_base), _nanoseconds(unit.dts, time_base)
+                yield Unit(bytes(unit), _PASSED[name], context.width, context.height, shown, unit.is_keyframe, due)
+
+    def _decoded(self, stream: Any) -> Iterator[Unit]:
+        form = None
+        for packet in self._packets(stream):
+            try:
+                pictures = packet.decode()
+            except av.FFmpegError:
+                continue  # the next one may be whole
+            for picture in pictures:
+                form = form or format_of(stream, picture)
+                data, shown = i420(conformed(picture, form)), _nanoseconds(picture.pts, stream.time_base)
+                yield Unit(data, Encoding.I420, form.width, form.height, shown)
+
+    def _packets(self, stream: Any) -> Iterator[Any]:
+        try:
+            for packet in self._container.demux(stream):
+                if packet.size:
+                    yield packet
+        except av.FFmpegError as error:
+            raise MediaError(f"{self._url}: lost: {_reason(error)}") from error
+
+    def _opening(self) -> Opening:
+        scheme = _scheme(self._url)
+        if self._url == "-":
+            return Opening(sys.stdin.buffer)
+        if scheme in _RTP:
+            return Opening(str(self._sdp(scheme)), "sdp", {"protocol_whitelist": "file,udp,rtp"})
+        if scheme in ("rtsp", "rtsps"):
+            options = {"rtsp_transport": self._transport, "analyzeduration": "1000000"}
+            return Opening(self._url, None, options, (OPEN_SECONDS, SILENT_SECONDS))
+        if scheme == "udp":
+            # Probing ends with the first parameter sets; a longer look would only add to the delay.
+            return Opening(_with(self._url, "fifo_size=50000&overrun_nonfatal=1"), None, {"analyzeduration": "1000000"})
+        return Opening(self._url, timeout=(OPEN_SECONDS, SILENT_SECONDS) if scheme in _CONNECTED else None)
+
+    def _sdp(self, scheme: str) -> Path:
+        """RTP says nothing of itself: FFmpeg is told by a session description what comes to the port."""
+        host, colon, port = self._url.partition("://")[2].partition("?")[0].strip("/").rpartition(":")
+        if not colon or not port.isdigit():
+            raise MediaError(f"{self._url}: cannot be opened: write {scheme}://HOST:PORT")
+        self._scratch = tempfile.TemporaryDirectory(prefix="flowgimbal-")
+        path = Path(self._scratch.name) / "session.sdp"
+        path.write_text(session_description(host or "0.0.0.0", int(port), _RTP[scheme]))
+        return path
+
+    def _close(self) -> None:
+        container, self._container = self._container, None
+        if container is not None:
+            container.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+
+def session_description(host: str, port: int, codec: str) -> str:
+    """The SDP (RFC 8866) of one video stream over RTP; ``codec`` is H264 or H265."""
+    version = "IP6" if ":" in host else "IP4"
+    lines = (
+        "v=0",
+        f"o=- 0 0 IN {version} {host}",
+        "s=flowgimbal",
+        f"c=IN {version} {host}",
+        "t=0 0",
+        f"m=video {port} RTP/AVP {_RTP_PAYLOAD}",
+        f"a=rtpmap:{_RTP_PAYLOAD} {codec}/90000",
+    )
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0].lower() if "://" in url else ""
+
+
+def _with(url: str, query: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+def _nanoseconds(ticks: int | None, time_base: Any) -> int | None:
+    return None if ticks is None else int(ticks * time_base * 1_000_000_000)
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)

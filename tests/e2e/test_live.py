@@ -1,0 +1,367 @@
+"""``flowgimbal live`` between real programs: ffmpeg publishes, ffmpeg reads, servers and sources die."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from flowgimbal.client.assets import BUNDLED_CLIP
+from flowgimbal.client.sources.url import session_description
+from flowgimbal.client.steadiness import compare
+from flowgimbal.client.steadiness.gray import gray_frames
+
+LIMIT = 90
+COMMAND = (sys.executable, "-m", "flowgimbal.client.cli")
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program, to publish and read")
+
+
+class Program:
+    """A running program, its complaints read line by line."""
+
+    def __init__(self, *command: object, feed: bool = False) -> None:
+        self.process = subprocess.Popen(
+            [*map(str, command)],
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stderr:
+            with self._news:
+                self.said.append(line.rstrip())
+                self._news.notify_all()
+
+    def count(self, words: str) -> int:
+        return sum(words in line for line in self.said)
+
+    def wait_for(self, words: str, count: int = 1) -> None:
+        with self._news:
+            assert self._news.wait_for(lambda: self.count(words) >= count, LIMIT), f"no {words!r} in {self.said}"
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.exit_code()
+
+    def exit_code(self) -> int:
+        code = self.process.wait(LIMIT)
+        self._reader.join(LIMIT)
+        return code
+
+
+@pytest.fixture
+def run():
+    """Starts programs that end with the test."""
+    with ExitStack() as stack:
+
+        def start(*command: object) -> Program:
+            program = Program(*command)
+            stack.callback(program.process.stderr.close)
+            stack.callback(program.process.wait)
+            stack.callback(program.process.kill)
+            return program
+
+        yield start
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def udp_port() -> int:
+    """An even one, as RTP wants, with its neighbour free for RTCP."""
+    while (port := free_port(socket.SOCK_DGRAM)) % 2:
+        pass
+    return port
+
+
+def publish(run, *where: object, frames: int = 0) -> Program:
+    """The bundled clip in real time, again and again, as H.264 without delay, a key frame every half second."""
+    coding = ("-an", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "12", "-bf", "0")
+    length = ("-frames:v", frames) if frames else ()
+    return run("ffmpeg", "-v", "error", "-re", "-stream_loop", -1, "-i", BUNDLED_CLIP, *coding, *length, *where)
+
+
+def live(run, *arguments: object) -> Program:
+    return run(*COMMAND, "live", *arguments)
+
+
+def lines_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def grown(path: Path, least: int) -> list[dict]:
+    """The sidecar once it has so many lines; the limit is for a hang, not a measure of speed."""
+    limit = time.monotonic() + LIMIT
+    while len(lines := lines_of(path)) < least:
+        assert time.monotonic() < limit, f"{len(lines)} of {least} lines"
+        time.sleep(0.05)
+    return lines
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [float(p.pts * p.time_base) for p in container.demux(video=0) if p.size]
+
+
+def test_a_file_goes_to_several_sinks_and_comes_out_steadier(run, tmp_path):
+    steady, transport, sidecar, raw = (tmp_path / name for name in ("s.mp4", "s.ts", "s.jsonl", "raw.mkv"))
+    sinks = ("--sink", steady, "--sink", transport, "--sink", sidecar, "--record-raw", raw)
+    # All frames: how many a busy machine would lose says nothing of the picture.
+    program = live(run, "--source", BUNDLED_CLIP, *sinks, "--mode", "lossless", "--look-ahead-frames", 0)
+    assert program.exit_code() == 0
+    assert program.count("ended: 125 frames returned, 0 dropped") == 1
+    original = times_of(BUNDLED_CLIP)
+    for path in (steady, transport, raw):
+        times = times_of(path)
+        assert len(times) == 125
+        assert np.allclose(np.diff(sorted(times)), np.diff(sorted(original)), atol=0.002)
+    written = lines_of(sidecar)
+    assert {line["frame_id"] for line in written} == set(range(125))
+    assert all(after["time_ns"] > before["time_ns"] for before, after in pairwise(written))
+    report = compare(gray_frames(BUNDLED_CLIP), gray_frames(steady), 25)
+    assert report.gain_db > 3
+
+
+def test_rtp_in_and_rtp_out(run, tmp_path):
+    source, sink = udp_port(), udp_port()
+    session = tmp_path / "out.sdp"
+    session.write_text(session_description("127.0.0.1", sink, "H264"))
+    sidecar, received = tmp_path / "s.jsonl", tmp_path / "received.mkv"
+    program = live(run, "--source", f"rtp://127.0.0.1:{source}", "--sink", f"rtp://127.0.0.1:{sink}", "--sink", sidecar)
+    publish(run, "-f", "rtp", f"rtp://127.0.0.1:{source}")
+    program.wait_for("stream ")
+    reader = run("ffmpeg", "-v", "error", "-protocol_whitelist", "file,udp,rtp", "-i", session, "-c", "copy",
+                 "-frames:v", 50, received)  # fmt: skip
+    assert reader.exit_code() == 0
+    times = times_of(received)
+    assert len(times) == 50
+    assert all(after > before for before, after in pairwise(times))
+    assert abs(np.median(np.diff(times)) - 1 / 25) < 0.002
+    assert program.end() == 0
+    sent = [line["time_ns"] for line in lines_of(sidecar)]
+    assert all(after > before for before, after in pairwise(sent))
+
+
+def test_a_frozen_and_a_restarted_source_come_back(run, tmp_path):
+    port, sidecar = udp_port(), tmp_path / "s.jsonl"
+    program = live(run, "--source", f"udp://127.0.0.1:{port}", "--sink", sidecar)
+    target = ("-f", "mpegts", f"udp://127.0.0.1:{port}?pkt_size=1316")
+    first = publish(run, *target)
+    grown(sidecar, 20)
+    first.process.send_signal(signal.SIGSTOP)
+    program.wait_for("the source has given nothing for 2 s")
+    first.process.send_signal(signal.SIGCONT)
+    program.wait_for("the source gives pictures again")
+    before = len(lines_of(sidecar))
+    grown(sidecar, before + 20)
+    first.end(signal.SIGKILL)
+    program.wait_for("the source has given nothing for 2 s", 2)
+    publish(run, *target)  # its clock begins at zero again
+    program.wait_for("the source gives pictures again", 2)
+    before = len(lines_of(sidecar))
+    lines = grown(sidecar, before + 20)
+    assert program.end() == 0
+    times = [line["time_ns"] for line in lines]
+    assert all(after > before for before, after in pairwise(times))
+    assert max(np.diff(times)) < 20e9
+    assert program.count("gives pictures again") == 2
+
+
+def test_a_killed_server_is_awaited(run, tmp_path):
+    port, source, sidecar = free_port(), udp_port(), tmp_path / "s.jsonl"
+    address = f"127.0.0.1:{port}"
+    server = run(*COMMAND, "serve", "--listen", address)
+    server.wait_for("serving")
+    program = live(run, "--source", f"rtp://127.0.0.1:{source}", "--sink", sidecar, "--server", address)
+    publish(run, "-f", "rtp", f"rtp://127.0.0.1:{source}")
+    grown(sidecar, 20)
+    server.end(signal.SIGKILL)
+    program.wait_for("the server is gone")
+    before = len(lines_of(sidecar))
+    second = run(*COMMAND, "serve", "--listen", address)
+    second.wait_for("serving")
+    program.wait_for("the server is back")
+    lines = grown(sidecar, before + 20)
+    assert program.end() == 0
+    assert second.end() == 0
+    assert [program.count(words) for words in ("the server is gone", "the server is back")] == [1, 1]
+    times = [line["time_ns"] for line in lines]
+    assert all(after > before for before, after in pairwise(times))
+
+
+def test_rtsp_is_published_and_read(run, tmp_path):
+    port, received = free_port(), tmp_path / "received.mkv"
+    url = f"rtsp://127.0.0.1:{port}/steady"
+    reader = run("ffmpeg", "-v", "error", "-rtsp_flags", "listen", "-i", url, "-c", "copy", "-frames:v", 40, received)
+    program = live(run, "--source", "test:", "--sink", url)
+    assert reader.exit_code() == 0
+    assert len(times_of(received)) == 40
+    assert program.end() == 0
+
+
+def test_a_pipe_in_and_a_pipe_out(tmp_path):
+    coding = ("-an", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "12", "-bf", "0")
+    source = subprocess.Popen(
+        ["ffmpeg", "-v", "error", "-i", BUNDLED_CLIP, *coding, "-f", "mpegts", "-"], stdout=subprocess.PIPE
+    )
+    command = [*COMMAND, "live", "--source", "-", "--sink", "-", "--mode", "lossless"]
+    piped = subprocess.run(command, stdin=source.stdout, capture_output=True, timeout=LIMIT, check=False)
+    source.stdout.close()
+    assert source.wait(LIMIT) == 0
+    assert piped.returncode == 0, piped.stderr
+    received = tmp_path / "received.ts"
+    received.write_bytes(piped.stdout)
+    # Units in flight when the pipe ends may be superseded by the next key frame: a live road, not a file's.
+    assert len(times_of(received)) > 0
+
+
+def test_a_folder_of_pictures_and_a_sink_over_udp(run, tmp_path):
+    folder, port, received = tmp_path / "pictures", udp_port(), tmp_path / "received.ts"
+    folder.mkdir()
+    subprocess.run(["ffmpeg", "-v", "error", "-i", BUNDLED_CLIP, "-q:v", "3", folder / "%04d.jpg"], check=True)
+    url = f"udp://127.0.0.1:{port}"
+    quick = ("-analyzeduration", 500_000, "-probesize", 50_000)
+    reader = run("ffmpeg", "-v", "error", *quick, "-i", url, "-c", "copy", "-frames:v", 40, received)
+    program = live(run, "--source", folder, "--frame-rate", 25, "--sink", url, "--key-frame-interval", 12)
+    assert reader.exit_code() == 0
+    assert abs(np.median(np.diff(times_of(received))) - 1 / 25) < 0.002
+    assert program.exit_code() == 0
+
+
+class LossyRoad(threading.Thread):
+    """Forwards datagrams from one port to another, and loses two of a hundred."""
+
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__(daemon=True)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", source))
+        self._target = ("127.0.0.1", target)
+        self._luck = np.random.default_rng(5)
+        self.lost = 0
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            datagram = self._socket.recv(65536)
+            if self._luck.random() < 0.02:
+                self.lost += 1
+            else:
+                self._socket.sendto(datagram, self._target)
+
+
+def test_lost_packets_cost_pictures_and_not_the_stream(run, tmp_path):
+    road, source, sidecar, movie = udp_port(), udp_port(), tmp_path / "s.jsonl", tmp_path / "s.mkv"
+    program = live(run, "--source", f"rtp://127.0.0.1:{source}", "--sink", sidecar, "--sink", movie)
+    lossy = LossyRoad(road, source)
+    publish(run, "-f", "rtp", f"rtp://127.0.0.1:{road}")
+    lines = grown(sidecar, 150)
+    assert lossy.lost > 10
+    assert program.end() == 0
+    assert lines[-1]["stats"]["frames_received"] >= 150
+    assert program.count("gone") == 0
+    with av.open(str(movie)) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 150
+
+
+RTSP_SERVER = """
+import sys
+import gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer
+Gst.init(None)
+server = GstRtspServer.RTSPServer()
+server.set_service(sys.argv[1])
+factory = GstRtspServer.RTSPMediaFactory()
+factory.set_launch(f"( filesrc location={sys.argv[2]} ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 )")
+factory.set_shared(True)
+server.get_mount_points().add_factory("/camera", factory)
+assert server.attach(None)
+sys.stderr.write("ready\\n")
+GLib.MainLoop().run()
+"""
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+def has_rtsp_server() -> bool:
+    check = [SYSTEM_PYTHON, "-c", RTSP_SERVER.partition("Gst.init")[0]]
+    return Path(SYSTEM_PYTHON).exists() and not subprocess.run(check, capture_output=True, check=False).returncode
+
+
+@pytest.mark.skipif(not has_rtsp_server(), reason="needs Debian's python3-gi and gir1.2-gst-rtsp-server-1.0")
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_rtsp_is_read_from_a_server_that_restarts(run, tmp_path, transport):
+    port, sidecar = free_port(), tmp_path / "s.jsonl"
+
+    def serve() -> Program:
+        server = run(SYSTEM_PYTHON, "-c", RTSP_SERVER, port, BUNDLED_CLIP)
+        server.wait_for("ready")
+        return server
+
+    server = serve()
+    url = f"rtsp://127.0.0.1:{port}/camera"
+    program = live(run, "--source", url, "--rtsp-transport", transport, "--sink", sidecar)
+    before = len(grown(sidecar, 20))
+    server.end(signal.SIGKILL)
+    program.wait_for("the source is gone")
+    serve()
+    program.wait_for("the source is back")
+    lines = grown(sidecar, before + 20)
+    assert all(after["time_ns"] > before["time_ns"] for before, after in pairwise(lines))
+    assert program.end() == 0
+
+
+def test_a_sink_that_cannot_be_written_harms_no_other(run, tmp_path):
+    sidecar = tmp_path / "s.jsonl"
+    program = live(run, "--source", "test:", "--sink", tmp_path / "nowhere" / "s.mkv", "--sink", sidecar)
+    grown(sidecar, 20)
+    program.wait_for("a sink fails")
+    assert program.end() == 0
+    assert program.count("a sink fails") == 1
+
+
+def test_an_interrupted_recording_is_whole(run, tmp_path):
+    movie, sidecar = tmp_path / "s.mp4", tmp_path / "s.jsonl"
+    program = live(run, "--source", "test:", "--sink", movie, "--sink", sidecar)
+    grown(sidecar, 20)
+    assert program.end(signal.SIGINT) == 0
+    assert len(times_of(movie)) >= 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("--sink", "x.mp4"), 2, "source: where do the pictures come from?"),
+        (("--source", "test:"), 2, "sink: where do the pictures go?"),
+        (("--source", "none.mp4", "--sink", "x.mp4"), 1, "none.mp4: cannot be opened"),
+        (("--source", "test:", "--sink", "x.mp4", "--smoothing-strength", 2), 2, "smoothing_strength: 2"),
+        (("--source", "rtsp://127.0.0.1:1/x", "--sink", "x.mp4"), 1, "rtsp://127.0.0.1:1/x: cannot be opened"),
+    ],
+)
+def test_what_cannot_work_is_said_at_once(flowgimbal, arguments, code, complaint):
+    done = flowgimbal("live", *arguments)
+    assert done.returncode == code
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr

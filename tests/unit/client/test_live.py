@@ -1,0 +1,266 @@
+"""The parts of ``flowgimbal live``, each alone."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import pytest
+from av.codec.context import CodecContext
+from av.video.frame import VideoFrame
+
+from flowgimbal.client import Encoding
+from flowgimbal.client.errors import MediaError
+from flowgimbal.client.live import backlog as backlogs
+from flowgimbal.client.live import fan as fans
+from flowgimbal.client.live.backlog import Backlog
+from flowgimbal.client.live.clock import JUMP_NS, SourceClock
+from flowgimbal.client.live.fan import Fan
+from flowgimbal.client.live.intake import Intake
+from flowgimbal.client.sinks.mux import MuxSink
+from flowgimbal.client.sinks.shot import Shot, is_key
+from flowgimbal.client.sources.choose import live_source
+from flowgimbal.client.sources.pace import paced
+from flowgimbal.client.sources.unit import Unit
+from flowgimbal.client.sources.url import session_description
+
+S = 1_000_000_000
+
+
+def unit(number: int, key: bool = True, time_ns: int | None = None) -> Unit:
+    return Unit(bytes([number]), Encoding.H264, 64, 48, time_ns, key)
+
+
+def test_the_clock_is_the_sources_own_while_it_runs_on():
+    clock = SourceClock()
+    times = [5 * S, 5 * S + 40_000_000, 5 * S + 20_000_000, 6 * S]  # with pictures out of order
+    assert [clock.stamp(t, now) for now, t in enumerate(times)] == times
+
+
+def test_a_restarted_clock_goes_on_where_it_was():
+    clock = SourceClock()
+    clock.stamp(90 * S, 1 * S)
+    clock.restart()
+    assert clock.stamp(0, 4 * S) == 93 * S
+    assert clock.stamp(1 * S, 5 * S) == 94 * S
+
+
+def test_a_jump_is_bridged_by_the_time_that_passed():
+    clock = SourceClock()
+    clock.stamp(0, 0)
+    assert clock.stamp(JUMP_NS + 2, S // 25) == S // 25
+    assert clock.stamp(JUMP_NS + 2 + S, 2 * S) == S // 25 + S
+    assert clock.stamp(None, 3 * S) == S // 25 + 2 * S
+
+
+def test_units_without_a_time_get_this_machines():
+    clock = SourceClock()
+    assert [clock.stamp(None, now) for now in (7, 9, 9)] == [7, 9, 10]
+
+
+def test_recorded_units_are_held_back_until_their_time():
+    now, slept = [100 * S], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += round(seconds * 1e9)
+
+    times = [0, None, S // 2, S // 4, S]
+    units = [unit(number, time_ns=time_ns) for number, time_ns in enumerate(times)]
+    units[4] = replace(units[4], time_ns=9 * S, decode_ns=S)
+    assert [u.data[0] for u in paced(units, lambda: now[0], sleep)] == [0, 1, 2, 3, 4]
+    assert slept == [0.5, 0.5]
+
+
+def test_the_backlog_holds_what_a_new_server_needs():
+    woken: list[None] = []
+    backlog = Backlog(lambda: woken.append(None))
+    for number, key in enumerate([True, False, False]):
+        backlog.put((number, unit(number, key)))
+    assert [backlog.take() for _ in range(4)] == [(0, unit(0)), (1, unit(1, False)), (2, unit(2, False)), None]
+    backlog.rewind()
+    assert backlog.take() == (0, unit(0))
+    backlog.put((3, unit(3)))
+    assert backlog.take() == (3, unit(3))
+    assert backlog.take() is None
+    assert backlog.lost == 2
+    assert not backlog.ended
+    backlog.end()
+    assert backlog.ended
+    assert len(woken) == 5
+
+
+def test_the_backlog_is_bounded_without_key_frames(monkeypatch):
+    monkeypatch.setattr(backlogs, "MAX_UNITS", 3)
+    backlog = Backlog(lambda: None)
+    for number in range(6):
+        backlog.put((number, unit(number, key=not number)))
+        if number < 2:
+            backlog.take()
+    assert [backlog.take() for _ in range(4)] == [(3, unit(3, False)), (4, unit(4, False)), (5, unit(5, False)), None]
+    assert backlog.lost == 1
+
+
+class Flaky:
+    """A source that can be opened, gives two units, and fails, ``times`` times; then it gives one more."""
+
+    ends = False
+
+    def __init__(self, log: list[str], times: int) -> None:
+        self.log, self.times = log, times
+
+    def __enter__(self):
+        self.log.append("open")
+        return self
+
+    def __exit__(self, *_):
+        self.log.append("close")
+
+    def units(self):
+        yield unit(len(self.log), time_ns=0)
+        if self.log.count("open") <= self.times:
+            raise MediaError("gone")
+        threading.Event().wait()
+
+
+def test_a_source_that_goes_away_is_opened_again(monkeypatch, caplog):
+    monkeypatch.setattr("flowgimbal.client.live.intake.RETRY_SECONDS", (0.001, 0.002))
+    log: list[str] = []
+    came = threading.Semaphore(0)
+    backlog = Backlog(came.release)
+    with caplog.at_level("INFO", "flowgimbal.client"):
+        intake = Intake(lambda: Flaky(log, 3), backlog)
+        intake.start()
+        for _ in range(4):
+            assert came.acquire(timeout=30)
+    assert log == ["open", "close"] * 3 + ["open"]
+    assert intake.units == 4
+    assert intake.failure is None
+    said = [record.message for record in caplog.records]
+    assert sum("the source is gone: gone" in line for line in said) == 3
+    assert sum("the source is back" in line for line in said) == 3
+
+
+def test_a_source_that_cannot_be_opened_at_first_is_a_failure(tmp_path):
+    ended = threading.Event()
+    intake = Intake(lambda: live_source(str(tmp_path / "none.mp4")), Backlog(ended.set))
+    intake.start()
+    assert ended.wait(30)
+    intake.join(30)
+    assert "none.mp4: cannot be opened" in str(intake.failure)
+
+
+class Slow:
+    """A sink that writes when it is allowed to, and fails when told to."""
+
+    def __init__(self, name: str = "slow") -> None:
+        self.name = name
+        self.gate = threading.Semaphore(0)
+        self.fails = False
+        self.shots: list[int] = []
+
+    def write(self, shot: Shot) -> None:
+        assert self.gate.acquire(timeout=60)
+        if self.fails:
+            raise MediaError(f"{self.name}: full")
+        self.shots.append(shot.time_ns)
+
+    def close(self) -> None:
+        self.shots.append(-1)
+
+
+def shot(time_ns: int, key: bool = False) -> Shot:
+    return Shot(b"", Encoding.H264, 64, 48, time_ns, key)
+
+
+def test_a_slow_sink_loses_whole_groups_and_holds_up_nobody(monkeypatch):
+    monkeypatch.setattr(fans, "ROOM", 2)
+    slow, fast = Slow(), Slow("fast")
+    fast.gate.release(1000)
+    fan = Fan([slow, fast])
+    sent = threading.Event()
+    for time_ns in range(1, 31):
+        assert fan.put(shot(time_ns, key=time_ns % 10 == 1))
+        while len(fast.shots) < time_ns:
+            assert not sent.wait(0.001)
+    assert not fan.put(shot(30))  # sent twice
+    slow.gate.release(1000)
+    fan.close()
+    assert fast.shots == [*range(1, 31), -1]
+    assert slow.shots[-1] == -1
+    assert slow.shots[:3] == [1, 2, 3]
+    assert all(later % 10 == 1 or later == earlier + 1 for earlier, later in pairwise(slow.shots[:-1]))
+    assert fan.outlets[0].written + fan.outlets[0].left_out == 30
+
+
+def test_a_sink_that_fails_is_tried_again_at_a_key_frame(monkeypatch, caplog):
+    monkeypatch.setattr(fans, "RETRY_SECONDS", 0.0)
+    sink = Slow()
+    sink.gate.release(1000)
+    sink.fails = True
+    with caplog.at_level("INFO", "flowgimbal.client"):
+        fan = Fan([sink])
+        (outlet,) = fan.outlets
+        pause = threading.Event()
+        for time_ns, key in ((1, True), (2, False), (3, True)):
+            fan.put(shot(time_ns, key))
+        while outlet.left_out < 3:
+            assert not pause.wait(0.001)
+        sink.fails = False
+        for time_ns, key in ((4, False), (5, True), (6, False)):
+            fan.put(shot(time_ns, key))
+        fan.close()
+    assert sink.shots == [5, 6, -1]
+    said = [record.message for record in caplog.records]
+    assert [line.split(":")[0] for line in said] == ["a sink fails", "slow"]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "encoding"), [("libx264", Encoding.H264), ("libx265", Encoding.HEVC), (None, Encoding.JPEG)]
+)
+def test_key_frames_are_told_apart(encoder, encoding):
+    if encoder is None:
+        assert is_key(b"\xff\xd8", encoding)
+        return
+    context = CodecContext.create(encoder, "w")
+    context.width, context.height, context.pix_fmt, context.time_base = 64, 64, "yuv420p", Fraction(1, 30)
+    context.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "3", "x265-params": "log-level=none"}
+    if encoder == "libx264":
+        del context.options["x265-params"]
+    found = []
+    for number in range(7):
+        frame = VideoFrame(64, 64, "yuv420p")
+        frame.pts = number
+        found += [(is_key(bytes(packet), encoding), packet.is_keyframe) for packet in context.encode(frame)]
+    assert len(found) == 7
+    assert all(ours == theirs for ours, theirs in found)
+    assert not is_key(b"", encoding)
+
+
+def test_a_sink_of_raw_pictures_is_refused(tmp_path):
+    sink = MuxSink(str(tmp_path / "out.mkv"))
+    with pytest.raises(MediaError, match="takes compressed pictures"):
+        sink.write(Shot(bytes(96), Encoding.I420, 8, 8, 0, True))
+    sink.close()
+
+
+def test_a_session_description_is_read_by_ffmpeg(tmp_path):
+    path = tmp_path / "x.sdp"
+    path.write_text(session_description("127.0.0.1", 45678, "H265"))
+    options = {"protocol_whitelist": "file,udp,rtp", "analyzeduration": "0"}
+    with av.open(str(path), format="sdp", options=options, timeout=(0.2, 0.2)) as container:
+        (stream,) = container.streams.video
+        assert stream.codec_context.name == "hevc"
+    assert "IN IP6 ::1" in session_description("::1", 5600, "H264")
+
+
+def test_folders_and_devices(tmp_path):
+    with pytest.raises(MediaError, match="there is no picture in it"), live_source(str(tmp_path)):
+        pass
+    with pytest.raises(MediaError, match="cannot be opened as a camera"), live_source("/dev/video99"):
+        pass
+    with pytest.raises(MediaError, match="write rtp://HOST:PORT"), live_source("rtp://nowhere"):
+        pass
