@@ -19,7 +19,8 @@ from flowgimbal.client.assets import BUNDLED_CLIP
 from flowgimbal.engines.onnx import OnnxEngine
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.server import process
-from flowgimbal.server.stabilizer import Settings, Stabilizer
+from flowgimbal.server.settings import Settings
+from flowgimbal.server.stabilizer import Stabilizer
 
 WIDTH, HEIGHT = 1280, 720
 USUAL = 3.9  # calibrating kernels that a 720p frame cost when this was written

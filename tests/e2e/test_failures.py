@@ -23,7 +23,7 @@ CASES = [
     (("stabilize", BUNDLED_CLIP, "out.mp4", "--smoothing-strength", "3"), 2, "smoothing_strength"),
     (("stabilize", BUNDLED_CLIP, "out.mp4", "--mode", "slow"), 2, "--mode: 'slow' is none of"),
     (("stabilize", BUNDLED_CLIP, "out.mp4", "--flow", "guess"), 2, "flow: 'guess' is none of"),
-    (("stabilize", BUNDLED_CLIP, "out.mp4", "--output-encoding", "hevc"), 1, "output_encoding"),
+    (("stabilize", BUNDLED_CLIP, "out.mp4", "--output-encoding", "hevc"), 2, "output_encoding"),
     (("stabilize", BUNDLED_CLIP, "out.mp4", "--server", "127.0.0.1:1"), 1, "no server at 127.0.0.1:1"),
     (("health", "--server", "127.0.0.1:1"), 1, "no server at 127.0.0.1:1"),
     (("evaluate", "missing.mp4", BUNDLED_CLIP), 1, "missing.mp4: cannot be opened"),

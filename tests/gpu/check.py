@@ -39,7 +39,8 @@ from flowgimbal.engines.onnx import DEFAULT_WARP, OnnxEngine, OnnxFlow  # noqa: 
 from flowgimbal.engines.picture import Layout, Picture  # noqa: E402
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
-from flowgimbal.server.stabilizer import Settings, Stabilizer  # noqa: E402
+from flowgimbal.server.settings import Settings  # noqa: E402
+from flowgimbal.server.stabilizer import Stabilizer  # noqa: E402
 from flowgimbal.server.warp import vertices  # noqa: E402
 
 CLIP = ROOT / "client" / "flowgimbal" / "client" / "assets" / "bundled.mp4"

@@ -15,7 +15,14 @@ from flowgimbal.client.errors import FlowgimbalError, ServerFault, StreamClosed,
 from flowgimbal.client.frame import Frame, SteadyFrame, frame_from_proto, frame_to_proto
 from flowgimbal.client.pixels import Image
 from flowgimbal.client.pull import pull
-from flowgimbal.client.settings import Encoding, Mode, StreamSettings, settings_from_proto, settings_to_proto
+from flowgimbal.client.settings import (
+    Encoding,
+    Mode,
+    StreamSettings,
+    settings_from_proto,
+    settings_of,
+    settings_to_proto,
+)
 from flowgimbal.client.translate import translated
 from flowgimbal.client.verdict import Verdict
 from flowgimbal.v1 import stabilizer_pb2 as pb
@@ -98,8 +105,7 @@ class Stream:
         if not isinstance(first, pb.StreamResponse) or first.WhichOneof("response") != "info":
             call.cancel()
             raise ServerFault(f"{self._address} did not begin with a StreamInfo: is it another service?")
-        info = first.info
-        self._info = StreamInfo(info.stream_id, settings_from_proto(info.config), info.latency_frames, info.engine)
+        self._info = _info_of(first.info)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -135,8 +141,32 @@ class Stream:
         self.sent += 1
         return number
 
+    async def tune(self, settings: StreamSettings | None = None, *, key_frame: bool = False, **wishes: Any) -> None:
+        """Change settings for the frames sent from now on: those that are given, by ``settings`` or by keywords.
+
+        Mode, output encoding and look-ahead cannot change. ``key_frame`` begins the next picture in H.264 or H.265 with
+        one. The server's answer replaces ``info`` while frames are received; a refusal ends the stream.
+        """
+        if settings is not None and wishes:
+            raise ValueError("give settings or keywords, not both")
+        call = self._open_call()
+        change = settings_to_proto(settings or settings_of(**wishes))
+        async with translated(self._address, self._verdict):
+            await call.write(pb.StreamRequest(tuning=pb.Tuning(config=change, key_frame=key_frame)))
+
     async def receive(self) -> SteadyFrame | None:
         """The next steady frame; None when the server has sent the last one. May be cancelled, or timed out, safely."""
+        while isinstance(response := await self._read(), pb.StreamResponse):
+            if response.WhichOneof("response") == "info":  # the answer to a tuning
+                self._info = _info_of(response.info)
+                continue
+            steady = frame_from_proto(response.frame)
+            self.received += 1
+            self.dropped = max(self.dropped, steady.stats.frames_dropped)
+            return steady
+        return None  # grpc.aio.EOF
+
+    async def _read(self) -> object:
         call = self._open_call()
         if self._reading is None:
             self._reading = asyncio.ensure_future(call.read())
@@ -148,12 +178,7 @@ class Stream:
             finally:
                 if reading.done():
                     self._reading = None
-        if not isinstance(response, pb.StreamResponse):  # grpc.aio.EOF
-            return None
-        steady = frame_from_proto(response.frame)
-        self.received += 1
-        self.dropped = max(self.dropped, steady.stats.frames_dropped)
-        return steady
+        return response
 
     async def half_close(self) -> None:
         """Say that no frame follows: the server flushes its look-ahead and ends the stream."""
@@ -229,6 +254,10 @@ class Stream:
         if self._call is None or self._info is None:
             raise StreamClosed("the stream is not open: enter it with `async with`")
         return self._call
+
+
+def _info_of(info: pb.StreamInfo) -> StreamInfo:
+    return StreamInfo(info.stream_id, settings_from_proto(info.config), info.latency_frames, info.engine)
 
 
 def as_frame(picture: Picture) -> Frame:

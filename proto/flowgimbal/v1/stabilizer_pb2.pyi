@@ -49,12 +49,22 @@ CROP_POLICY_FIXED: CropPolicy
 CROP_POLICY_DYNAMIC: CropPolicy
 
 class StreamRequest(_message.Message):
-    __slots__ = ("config", "frame")
+    __slots__ = ("config", "frame", "tuning")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
+    TUNING_FIELD_NUMBER: _ClassVar[int]
     config: StreamConfig
     frame: Frame
-    def __init__(self, config: _Optional[_Union[StreamConfig, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ...) -> None: ...
+    tuning: Tuning
+    def __init__(self, config: _Optional[_Union[StreamConfig, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ...) -> None: ...
+
+class Tuning(_message.Message):
+    __slots__ = ("config", "key_frame")
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    KEY_FRAME_FIELD_NUMBER: _ClassVar[int]
+    config: StreamConfig
+    key_frame: bool
+    def __init__(self, config: _Optional[_Union[StreamConfig, _Mapping]] = ..., key_frame: bool = ...) -> None: ...
 
 class StreamResponse(_message.Message):
     __slots__ = ("info", "frame")

@@ -10,9 +10,12 @@ from flowgimbal.engines.picture import Picture
 from flowgimbal.server.codecs.codec import PLAIN, Attached, RawFrame
 from flowgimbal.server.errors import StreamError
 from flowgimbal.server.stabilizer import Stabilizer
+from flowgimbal.server.stream_config import StreamSettings
 from flowgimbal.server.window import Step
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
+LOSSLESS_PATIENCE_NS = 500_000_000
+"""A lossless stream's frames let live ones that come this much later go before them, and no later ones."""
 STAGES = ("queue", "decode", "flow", "warp", "encode")
 
 
@@ -59,7 +62,9 @@ class Job:
     encoding: pb.Encoding
     raw: RawFrame | None
     due_ns: int
+    settings: StreamSettings  # in force when it came
     depends: bool = False  # on frames before it
+    key_frames_asked: int = 0  # so far, when it came
     clock: Clock = field(default_factory=Clock)
     skipped: bool = False  # dropped and counted, but frames after it may need it decoded
     after_gap: bool = False  # frames before it were dropped without being decoded
@@ -72,10 +77,19 @@ class Job:
     response: pb.StreamResponse | None = None
 
     @staticmethod
-    def of(frame: RawFrame, patience_ns: int, *, depends: bool) -> Job:
-        """A frame that has just come, and may wait for others that came up to ``patience_ns`` later."""
-        due_ns = time.perf_counter_ns() + patience_ns
-        return Job(frame.frame_id, frame.capture_time_ns, frame.encoding, frame, due_ns, depends)
+    def of(frame: RawFrame, settings: StreamSettings, *, depends: bool, key_frames_asked: int) -> Job:
+        """A frame that has just come."""
+        due_ns = time.perf_counter_ns() + (LOSSLESS_PATIENCE_NS if settings.lossless else 0)
+        return Job(
+            frame.frame_id,
+            frame.capture_time_ns,
+            frame.encoding,
+            frame,
+            due_ns,
+            settings,
+            depends,
+            key_frames_asked,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,12 +55,17 @@ class Session:
             raise InvalidArgument("SECOND_CONFIG", message)
         self._state = State.STREAMING
 
+    def tune(self, now_ns: int) -> None:
+        """A change of settings came; raises InvalidArgument before the configuration."""
+        self._last_input_ns = now_ns
+        if self._state is not State.STREAMING:
+            raise self._too_early()
+
     def receive(self, frame_id: int, now_ns: int) -> None:
         """A frame came; raises InvalidArgument before the configuration and unless ``frame_id`` increases."""
         self._last_input_ns = now_ns
         if self._state is State.OPEN:
-            message = "the first message is not the configuration; send StreamRequest.config first"
-            raise InvalidArgument("FIRST_MESSAGE_NOT_CONFIG", message)
+            raise self._too_early()
         if self._state is State.CLOSED:
             raise InvalidArgument("STREAM_CLOSED", "a frame came after the end of the stream", frame_id=frame_id)
         if self._last_id is not None and frame_id <= self._last_id:
@@ -97,6 +102,10 @@ class Session:
     def idle_left_ns(self, now_ns: int) -> int:
         """Time that the client has for its next message, 0 if none is left. Unit: nanoseconds."""
         return max(0, self._last_input_ns + self._idle_timeout_ns - now_ns)
+
+    def _too_early(self) -> InvalidArgument:
+        message = "the first message is not the configuration; send StreamRequest.config first"
+        return InvalidArgument("FIRST_MESSAGE_NOT_CONFIG", message)
 
     def timed_out(self, what: str = "no frame came") -> TimedOut:
         """The error that ends an idle stream."""

@@ -10,30 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from flowgimbal.engines.engine import Engine, Held, Memory
 from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.engines.timeline import REACH
-from flowgimbal.server.crop import Crop, Cropper
+from flowgimbal.server.crop import Cropper
 from flowgimbal.server.motion import fit, spread_rest
+from flowgimbal.server.settings import Settings
 from flowgimbal.server.warp import Warp
 from flowgimbal.server.window import NOMINAL, Step, Window
 
 BLANK = 1.0  # grey levels RMS; a picture of less contrast tells nothing of where it is
-LEAST_CROP = 1e-4  # crop ratio below which there is no room to move
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a stream asks of its stabilizer; ranges as in ``StreamConfig``."""
-
-    strength: float = 0.8
-    look_ahead: int = 0
-    crop: Crop = Crop.FIXED
-    max_crop_ratio: float = 0.1
 
 
 class Stabilizer:
@@ -46,10 +35,13 @@ class Stabilizer:
         self._memory: Memory | None = None
         self._doubted = False  # whether nothing connected the frame before to those before it
         self._time_ns: int | None = None
-        self._extent = 1.0 - settings.max_crop_ratio
+        self._extent = settings.extent
         self._window = Window(aspect=self._aspect, extent=self._extent)
         self._cropper = Cropper(settings.crop, settings.max_crop_ratio)
-        self._active = settings.strength > 0.0 and settings.max_crop_ratio > LEAST_CROP
+
+    def tune(self, settings: Settings) -> None:
+        """Other settings for the frames that are measured from now on; the look-ahead must stay as it is."""
+        self._settings = settings
 
     def measure(self, held: Held, time_ns: int) -> Step:
         """The motion since the frame before, of a picture that the engine holds. Raises EngineError."""
@@ -57,25 +49,27 @@ class Stabilizer:
         self._time_ns = time_ns
         gap = seconds > REACH
         seconds = seconds if 0.0 < seconds <= REACH else NOMINAL
-        if not self._active:
-            return _still(seconds)
+        settings = self._settings
+        if not settings.active:
+            self._memory = None
+            return _still(seconds, settings)
         field, memory, contrast = self._engine.measure(held, self._memory)
         motion = None if field is None or gap else fit(field, self._aspect)
         connected = motion is not None and motion.connected and contrast > BLANK
         if motion is not None and connected:
             self._memory, self._doubted = memory, False
-            return Step(seconds, motion.coefficients, spread_rest(motion.rest, self._extent))
+            return Step(seconds, motion.coefficients, spread_rest(motion.rest, settings.extent), settings=settings)
         if motion is not None and not self._doubted:
             # A flash or the first frame of another scene: the next frame tells, measured from the frame before.
             self._doubted = True
-            return _still(seconds)
+            return _still(seconds, settings)
         self._memory, self._doubted = memory, False
-        return _still(seconds, restart=True)
+        return _still(seconds, settings, restart=True)
 
     def decide(self, step: Step) -> Warp | None:
         """Take in one motion; return the warp of the frame ``look_ahead`` back, None while there is none."""
         self._window.push(step)
-        return self._next() if len(self._window) > self._settings.look_ahead else None
+        return self._next() if len(self._window) > step.settings.look_ahead else None
 
     def flush(self) -> Iterator[Warp]:
         """The warps of the frames that still wait, oldest first."""
@@ -83,17 +77,23 @@ class Stabilizer:
             yield self._next()
 
     def _next(self) -> Warp:
+        settings = self._window.due.settings
+        if settings.extent != self._extent:
+            self._extent = settings.extent
+            self._window.aim(self._extent)
         window, cover, seconds = self._window.look()
-        if not self._active:
+        self._cropper.tune(settings.crop, settings.max_crop_ratio)
+        if not settings.active:
             self._window.show(np.zeros((2, ROWS, COLUMNS)))
+            self._cropper.whole()
             return Warp.still()
-        margin = self._settings.max_crop_ratio
-        conditions = [self._settings.strength, math.log(30 * seconds), math.log(10 * margin), math.log(self._aspect)]
+        margin = settings.max_crop_ratio
+        conditions = [settings.strength, math.log(30 * seconds), math.log(10 * margin), math.log(self._aspect)]
         offset = self._engine.warp(window / np.float32(margin), cover, np.array(conditions, np.float32))
         allowed, extent = self._cropper.limit(offset.astype(np.float64) * margin, seconds)
         self._window.show(allowed)
         return Warp.from_offset(allowed, extent)
 
 
-def _still(seconds: float, *, restart: bool = False) -> Step:
-    return Step(seconds, np.zeros(8), np.zeros((2, ROWS, COLUMNS)), restart)
+def _still(seconds: float, settings: Settings, *, restart: bool = False) -> Step:
+    return Step(seconds, np.zeros(8), np.zeros((2, ROWS, COLUMNS)), restart, settings)

@@ -119,7 +119,7 @@ class Flow:
     name = "flow"
 
     def __init__(self, settings: StreamSettings, engine: Engine) -> None:
-        self._settings = settings.stabilizer
+        self._settings = settings
         self._engine = engine
         self.on_cores = engine.on_cores
         self._stabilizer: Stabilizer | None = None
@@ -131,7 +131,10 @@ class Flow:
             return
         if self._stabilizer is None or job.picture.size != self._size:
             self._size = job.picture.size
-            self._stabilizer = Stabilizer(self._engine, self._settings, *self._size)
+            self._stabilizer = Stabilizer(self._engine, job.settings.stabilizer, *self._size)
+        elif job.settings is not self._settings:
+            self._stabilizer.tune(job.settings.stabilizer)
+        self._settings = job.settings
         job.stabilizer = self._stabilizer
         with _engine_failure(self.name):
             job.held = self._engine.hold(job.picture)
@@ -202,15 +205,22 @@ class Encode:
 
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
+        self._key_frames_asked = 0
         self._encoders: dict[int, Encoder] = {}
 
     def work(self, job: Job) -> Iterator[Job]:
         """Encode one frame into the message to send, its counters still unset."""
         if job.picture is None:
             return
+        if job.settings.encoder != self._settings.encoder:
+            self._encoders.clear()
+        self._settings = job.settings
         encoding = self._settings.output_encoding or job.encoding
         if encoding not in self._encoders:
             self._encoders[encoding] = CODECS[encoding].encoder(self._settings.encoder)
+        if job.key_frames_asked > self._key_frames_asked:
+            self._key_frames_asked = job.key_frames_asked
+            self._encoders[encoding].force_key_frame()
         data = self._encoders[encoding].encode(job.picture, job.attached, job.capture_time_ns)
         width, height = job.picture.size
         job.picture = None

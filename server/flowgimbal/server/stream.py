@@ -19,16 +19,13 @@ from flowgimbal.server.metrics import Metrics
 from flowgimbal.server.pipeline import Pipeline
 from flowgimbal.server.session import Session
 from flowgimbal.server.stages import Decode, Encode, Flow, WarpStage
-from flowgimbal.server.stream_config import StreamSettings, resolve, to_proto
+from flowgimbal.server.stream_config import StreamSettings, resolve, to_proto, tuned
 from flowgimbal.server.turns import Turns
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 __all__ = ["Context", "Stream"]
 
 logger = logging.getLogger(__name__)
-
-LOSSLESS_PATIENCE_NS = 500_000_000
-"""A lossless stream's frames let live ones that come this much later go before them, and no later ones."""
 
 
 class Stream:
@@ -53,6 +50,9 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._session = Session(int(config.idle_timeout_seconds * 1e9), time.monotonic_ns())
         self._inbox = Inbox(context, self._session, draining)
+        self._settings = StreamSettings()
+        self._key_frames_asked = 0
+        self._writing = asyncio.Lock()
 
     async def run(self) -> None:
         """Returns when the stream ended well; raises StreamError for the status to end it with."""
@@ -90,13 +90,8 @@ class Stream:
         return resolve(request.config, CODECS)
 
     async def _exchange(self, settings: StreamSettings) -> None:
-        info = pb.StreamInfo(
-            stream_id=self._name,
-            config=to_proto(settings),
-            latency_frames=settings.latency_frames,
-            engine=self._engine.name,
-        )
-        await self._write(pb.StreamResponse(info=info))
+        self._settings = settings
+        await self._tell_settings()
         stages = (
             Decode(settings, self._config.max_frame_pixels, self._lost),
             Flow(settings, self._engine),
@@ -105,7 +100,7 @@ class Stream:
         )
         pipeline = Pipeline(self._name, stages, self._turns, lossless=settings.lossless)
         pipeline.start()
-        reader = asyncio.create_task(self._read(pipeline, settings))
+        reader = asyncio.create_task(self._read(pipeline))
         writer = asyncio.create_task(self._write_all(pipeline))
         try:
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -120,14 +115,26 @@ class Stream:
                     await task
             await pipeline.closed()
 
-    async def _read(self, pipeline: Pipeline, settings: StreamSettings) -> None:
+    async def _tell_settings(self) -> None:
+        info = pb.StreamInfo(
+            stream_id=self._name,
+            config=to_proto(self._settings),
+            latency_frames=self._settings.latency_frames,
+            engine=self._engine.name,
+        )
+        await self._write(pb.StreamResponse(info=info))
+
+    async def _read(self, pipeline: Pipeline) -> None:
         # The pipeline may have ended for a reason that the writer knows.
         with contextlib.suppress(Closed):
             while (request := await self._inbox.next()) is not None:
+                if request.WhichOneof("request") == "tuning":
+                    await self._tune(request.tuning)
+                    continue
                 try:
-                    job = self._admit(request, settings)
+                    job = self._admit(request)
                 except Undecodable as error:
-                    if settings.lossless:
+                    if self._settings.lossless:
                         pipeline.end(error)
                         return
                     self._drop(1)
@@ -136,7 +143,13 @@ class Stream:
             self._session.close()
             pipeline.end()
 
-    def _admit(self, request: pb.StreamRequest, settings: StreamSettings) -> Job:
+    async def _tune(self, tuning: pb.Tuning) -> None:
+        self._session.tune(time.monotonic_ns())
+        self._settings = tuned(self._settings, tuning.config, CODECS)
+        self._key_frames_asked += tuning.key_frame
+        await self._tell_settings()
+
+    def _admit(self, request: pb.StreamRequest) -> Job:
         now = time.monotonic_ns()
         kind = request.WhichOneof("request")
         if kind == "config":
@@ -149,8 +162,12 @@ class Stream:
         size = inspect(frame, self._config.max_frame_pixels)
         if size is not None and self._session.resize(size):
             logger.info("the size changed to %dx%d: the window restarts", *size)
-        patience_ns = LOSSLESS_PATIENCE_NS if settings.lossless else 0
-        return Job.of(frame, patience_ns, depends=CODECS[frame.encoding].depends)
+        return Job.of(
+            frame,
+            self._settings,
+            depends=CODECS[frame.encoding].depends,
+            key_frames_asked=self._key_frames_asked,
+        )
 
     async def _write_all(self, pipeline: Pipeline) -> None:
         async for job in pipeline.results():
@@ -166,7 +183,7 @@ class Stream:
 
     async def _write(self, response: pb.StreamResponse) -> None:
         try:
-            async with asyncio.timeout(self._config.idle_timeout_seconds):
+            async with asyncio.timeout(self._config.idle_timeout_seconds), self._writing:
                 await self._context.write(response)
         except TimeoutError:
             raise self._session.timed_out("the client took no frame") from None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from flowgimbal.server.codecs.codec import EncoderSettings
 from flowgimbal.server.crop import Crop
 from flowgimbal.server.errors import InvalidArgument, Unsupported
-from flowgimbal.server.stabilizer import Settings
+from flowgimbal.server.settings import Settings
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 MAX_LOOK_AHEAD_FRAMES = 60
@@ -91,6 +91,20 @@ def to_proto(settings: StreamSettings) -> pb.StreamConfig:
         crop_policy=_CROP_POLICIES[settings.stabilizer.crop],
         max_crop_ratio=settings.stabilizer.max_crop_ratio,
     )
+
+
+def tuned(
+    settings: StreamSettings, change: pb.StreamConfig, output_encodings: Collection[pb.Encoding]
+) -> StreamSettings:
+    """``settings`` with what ``change`` sets; raises as ``resolve``, and InvalidArgument for what must stay."""
+    before = to_proto(settings)
+    after = to_proto(settings)
+    after.MergeFrom(change)
+    for name in ("mode", "output_encoding", "look_ahead_frames"):
+        if getattr(after, name) != getattr(before, name):
+            message = f"{name}: cannot change within a stream; open another one"
+            raise InvalidArgument("TUNING_FIXED", message, field=name)
+    return resolve(after, output_encodings)
 
 
 def unsupported_encoding(field: str, encoding: pb.Encoding, supported: Collection[pb.Encoding]) -> Unsupported:

@@ -7,7 +7,7 @@ raw position moves with the camera; its shown position is the raw one plus the o
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from flowgimbal.engines.motion import LANES, basis, lattice
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
+from flowgimbal.server.settings import Settings
 
 Points = NDArray[np.float64]
 
@@ -30,6 +31,7 @@ class Step:
     coefficients: NDArray[np.float64]
     rest: NDArray[np.float64]
     restart: bool = False  # nothing connects this frame to the one before
+    settings: Settings = field(default_factory=Settings)  # in force for this frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Window:
 
     def __init__(self, *, aspect: float, extent: float) -> None:
         """``aspect`` is height / width, ``extent`` the part of the picture's sides that stays visible."""
-        self._points = lattice(ROWS, COLUMNS, aspect, extent=extent).astype(np.float64)
+        self._aspect = aspect
+        self.aim(extent)
         self._unit = np.array([1.0, aspect])[:, None, None]
         self._past: deque[_Past] = deque(maxlen=KEPT)
         self._waiting: deque[Step] = deque()
@@ -53,6 +56,15 @@ class Window:
     def __len__(self) -> int:
         """Frames that wait."""
         return len(self._waiting)
+
+    @property
+    def due(self) -> Step:
+        """The oldest frame that waits."""
+        return self._waiting[0]
+
+    def aim(self, extent: float) -> None:
+        """Another part of the picture's sides stays visible: look there from now on."""
+        self._points = lattice(ROWS, COLUMNS, self._aspect, extent=extent).astype(np.float64)
 
     def push(self, step: Step) -> None:
         """Take in the motion of the newest frame."""

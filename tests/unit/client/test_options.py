@@ -165,7 +165,7 @@ def test_version_and_no_command(capsys):
         main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith("flowgimbal ")
-    for arguments in ([], ["live"], ["stabilise", "a", "b"]):
+    for arguments in ([], ["lives"], ["stabilise", "a", "b"]):
         with pytest.raises(SystemExit) as caught:
             main(arguments)
         assert caught.value.code == 2

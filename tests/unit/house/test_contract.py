@@ -91,7 +91,7 @@ def fields(message: Descriptor) -> set[tuple[str, str, int, str, str]]:
     }
 
 
-TYPES = {1: "double", 2: "float", 3: "int64", 4: "uint64", 9: "string", 12: "bytes", 13: "uint32"}
+TYPES = {1: "double", 2: "float", 3: "int64", 4: "uint64", 8: "bool", 9: "string", 12: "bytes", 13: "uint32"}
 
 
 def test_stubs_say_what_the_proto_says() -> None:

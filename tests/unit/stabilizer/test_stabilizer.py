@@ -7,7 +7,8 @@ import pytest
 from flowgimbal.engines.picker import IdentityEngine, pick
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.server.crop import Crop
-from flowgimbal.server.stabilizer import Settings, Stabilizer
+from flowgimbal.server.settings import Settings
+from flowgimbal.server.stabilizer import Stabilizer
 
 WIDTH, HEIGHT = 320, 180
 

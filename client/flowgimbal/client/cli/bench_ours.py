@@ -20,7 +20,8 @@ def ours(frames: Sequence[Frame], engine: str, flow: str, warp: str, look_ahead:
     from flowgimbal.server import process
     from flowgimbal.server.codecs.codec import RawFrame
     from flowgimbal.server.codecs.table import CODECS
-    from flowgimbal.server.stabilizer import Settings, Stabilizer
+    from flowgimbal.server.settings import Settings
+    from flowgimbal.server.stabilizer import Stabilizer
     from flowgimbal.v1 import stabilizer_pb2 as pb
 
     process.tune()

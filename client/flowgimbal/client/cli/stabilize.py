@@ -9,7 +9,7 @@ from pathlib import Path
 from flowgimbal.client.cli.console import Progress, complain
 from flowgimbal.client.cli.options import UsageError
 from flowgimbal.client.cli.own_server import ServerOptions, serving
-from flowgimbal.client.settings import Mode
+from flowgimbal.client.settings import Encoding, Mode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,11 @@ class Config(ServerOptions):
     mode: Mode | None = field(
         default=Mode.LOSSLESS, metadata={"help": "lossless: every frame comes back; live: late frames are lost"}
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output_encoding in (Encoding.H264, Encoding.HEVC):
+            raise ValueError(f"output_encoding: {self.output_encoding} is for live; OUT is encoded here: leave it out")
 
 
 def run(config: Config) -> int:

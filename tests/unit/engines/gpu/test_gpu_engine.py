@@ -26,7 +26,8 @@ from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
 from flowgimbal.engines.picture import Layout, Picture, luma
 from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
-from flowgimbal.server.stabilizer import Settings, Stabilizer
+from flowgimbal.server.settings import Settings
+from flowgimbal.server.stabilizer import Stabilizer
 from flowgimbal.server.warp import vertices
 
 RNG = np.random.default_rng(11)

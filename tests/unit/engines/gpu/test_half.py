@@ -10,7 +10,8 @@ from flowgimbal.client.assets import BUNDLED_CLIP
 from flowgimbal.engines import weights
 from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
 from flowgimbal.engines.picture import Layout, Picture
-from flowgimbal.server.stabilizer import Settings, Stabilizer
+from flowgimbal.server.settings import Settings
+from flowgimbal.server.stabilizer import Stabilizer
 
 FRAMES = 45
 BOUND = 0.05  # pixels of the clip
