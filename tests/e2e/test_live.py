@@ -350,6 +350,20 @@ def test_an_interrupted_recording_is_whole(run, tmp_path):
     assert len(times_of(movie)) >= 20
 
 
+def test_a_second_signal_does_not_wait_for_a_server_that_hangs(run, tmp_path):
+    address, sidecar = f"127.0.0.1:{free_port()}", tmp_path / "s.jsonl"
+    server = run(*COMMAND, "serve", "--listen", address)
+    server.wait_for("serving")
+    program = live(run, "--source", "test:", "--sink", sidecar, "--server", address)
+    grown(sidecar, 10)
+    server.process.send_signal(signal.SIGSTOP)
+    program.process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.process.wait(1)
+    assert program.end(signal.SIGINT) == 130
+    assert program.said[-1] == "flowgimbal live: interrupted"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [

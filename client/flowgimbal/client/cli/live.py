@@ -84,10 +84,21 @@ async def _live(config: Config) -> None:
             config.settings(),
             raw_sinks=raw,
         )
+        running = asyncio.ensure_future(relay.run())
+        asked: list[int] = []
+
+        def on_signal() -> None:
+            relay.stop()
+            asked.append(1)
+            if len(asked) > 1:  # the server does not answer, or takes too long
+                running.cancel()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, relay.stop)
+            loop.add_signal_handler(number, on_signal)
         try:
-            await relay.run()
+            await running
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
