@@ -14,7 +14,7 @@ from typing import Protocol
 import cv2
 
 from flowgimbal.engines.engine import Engine, EngineError
-from flowgimbal.server.codecs.codec import Decoded, Decoder, Encoder
+from flowgimbal.server.codecs.codec import MAX_REORDERED, Decoded, Decoder, Encoder
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.errors import EngineFailure, Undecodable
 from flowgimbal.server.job import Job
@@ -24,9 +24,6 @@ from flowgimbal.server.warp import Warp
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 logger = logging.getLogger(__name__)
-
-MAX_REORDERED = 32
-"""Frames that may wait in the decoder, with room to spare: H.264 and H.265 allow 16."""
 
 
 class Stage(Protocol):

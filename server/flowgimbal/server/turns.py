@@ -2,7 +2,7 @@
 
 A stream has a thread a stage. Were all of them to run whenever they can, they would take the caches and the interpreter
 from each other, and a frame nearly done would wait while others begin: with eight streams on two cores a frame costs a
-quarter more CPU time so, and a third of the throughput goes (`docs/performance.md`).
+fifth more CPU time so, and a fifth of the throughput goes (`docs/performance.md`).
 """
 
 from __future__ import annotations

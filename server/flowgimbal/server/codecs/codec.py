@@ -47,6 +47,9 @@ class Attached:
 
 PLAIN = Attached()
 
+MAX_REORDERED = 32
+"""Frames that may wait in a decoder, with room to spare: H.264 and H.265 allow 16."""
+
 
 class Decoded(NamedTuple):
     """A picture that came out of a decoder, and whose it is."""

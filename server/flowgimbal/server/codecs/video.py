@@ -19,7 +19,7 @@ from av.video.frame import PictureType, VideoFrame
 
 from flowgimbal.engines.picture import Picture
 from flowgimbal.server.codecs.access_unit import H264, HEVC, AccessUnit, NotAnAccessUnit, Syntax, read
-from flowgimbal.server.codecs.codec import Attached, Decoded, EncoderSettings, RawFrame
+from flowgimbal.server.codecs.codec import MAX_REORDERED, Attached, Decoded, EncoderSettings, RawFrame
 from flowgimbal.server.codecs.planes import colour_of, copied, viewed
 from flowgimbal.server.errors import EngineFailure, Undecodable
 
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 _CLOCK = Fraction(1, 1_000_000)
 _PIXELS_PER_THREAD = 1 << 21
-_REORDERED = 32
-"""Units that a picture may wait for, with room to spare: the standards allow 16."""
 _LOW_DELAY = {"preset": "ultrafast", "tune": "zerolatency"}
 
 
@@ -98,7 +96,7 @@ class VideoDecoder:
         self._count += 1
         packet.pts = packet.dts = self._count  # comes out with the picture: frame_id has a bit more than FFmpeg's clock
         self._waiting[self._count] = frame.frame_id, unit.user_data
-        self._waiting.pop(self._count - _REORDERED, None)
+        self._waiting.pop(self._count - MAX_REORDERED, None)
         try:
             return self._decoded(self._context.decode(packet))
         except av.error.FFmpegError as error:
