@@ -100,6 +100,26 @@ def test_strength_changes_while_it_runs(launch, connect, wire):
     assert np.abs(moved).mean() > 1.5
 
 
+@pytest.mark.parametrize(("before", "after"), [(0, 5), (5, 0), (3, 12), (12, 3)])
+def test_the_look_ahead_changes_and_no_frame_is_lost(launch, connect, wire, before, after):
+    server = launch(engine="cpu")
+    world = wire.picture(400, 300, 3)[..., 0]
+    sent = [wire.lossless(look_ahead_frames=before, smoothing_strength=1)]
+    for number in range(60):
+        x = 40 + (number % 2) * 4
+        data = np.ascontiguousarray(world[30:270, x : x + 320]).tobytes()
+        if number == 30:
+            sent.append(tuning(look_ahead_frames=after))
+        sent.append(wire.frame(number, data, encoding=pb.ENCODING_GRAY8, width=320, height=240))
+    infos, frames = answers(connect(server.address), *sent)
+    assert [info.latency_frames for info in infos] == [before, after]
+    assert [f.frame.frame_id for f in frames] == list(range(60))
+    # The picture does not jump where the look-ahead changes: what is shown moves no more than elsewhere.
+    shifts = np.array([f.transform for f in frames]).reshape(-1, 3, 3)[:, 0, 2]
+    shown = np.abs(np.diff(shifts - 4 * (np.arange(60) % 2)))
+    assert shown[25:40].max() <= max(0.5, 1.5 * shown[15:25].max())
+
+
 def test_a_key_frame_comes_when_asked_for(client, wire):
     sent = [wire.lossless(output_encoding=pb.ENCODING_H264, look_ahead_frames=0), *(wire.frame(i) for i in range(5))]
     _, frames = answers(client, *sent, tuning(key_frame=True), *(wire.frame(i) for i in range(5, 10)))
@@ -113,7 +133,9 @@ def test_a_key_frame_comes_when_asked_for(client, wire):
     [
         ({"smoothing_strength": 2.0}, "VALUE_OUT_OF_RANGE"),
         ({"mode": pb.MODE_LIVE}, "TUNING_FIXED"),
-        ({"look_ahead_frames": 9}, "TUNING_FIXED"),
+        ({"look_ahead_frames": 99}, "VALUE_OUT_OF_RANGE"),
+        ({"pins": pb.Pins(regions=[pb.Region(x=1, y=1, width=0, height=9)])}, "VALUE_OUT_OF_RANGE"),
+        ({"pins": pb.Pins(regions=[pb.Region(x=1, y=1, width=9, height=9)] * 17)}, "VALUE_OUT_OF_RANGE"),
         ({"output_encoding": pb.ENCODING_I420}, "TUNING_FIXED"),
     ],
 )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         FrameTooLarge,
         InvalidRequest,
         MediaError,
+        NoSuchStream,
         Overloaded,
         ServerFault,
         StreamClosed,
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     )
     from flowgimbal.client.frame import Frame, FrameStats, SteadyFrame
     from flowgimbal.client.memory import keep_freed_memory
-    from flowgimbal.client.settings import CropPolicy, Encoding, Mode, StreamSettings
+    from flowgimbal.client.observe import Sight
+    from flowgimbal.client.settings import CropPolicy, Encoding, Mode, Pin, StreamSettings
     from flowgimbal.client.stream import Stream, StreamInfo
     from flowgimbal.client.sync import SyncClient, SyncStream
 
@@ -41,9 +43,12 @@ __all__ = [
     "InvalidRequest",
     "MediaError",
     "Mode",
+    "NoSuchStream",
     "Overloaded",
+    "Pin",
     "ServerFault",
     "ServerInfo",
+    "Sight",
     "SteadyFrame",
     "Stream",
     "StreamClosed",
@@ -66,6 +71,7 @@ _HOMES = {
         "FrameTooLarge",
         "InvalidRequest",
         "MediaError",
+        "NoSuchStream",
         "Overloaded",
         "ServerFault",
         "StreamClosed",
@@ -75,8 +81,9 @@ _HOMES = {
         "Unsupported",
     ),
     "frame": ("Frame", "FrameStats", "SteadyFrame"),
+    "observe": ("Sight",),
     "memory": ("keep_freed_memory",),
-    "settings": ("CropPolicy", "Encoding", "Mode", "StreamSettings"),
+    "settings": ("CropPolicy", "Encoding", "Mode", "Pin", "StreamSettings"),
     "stream": ("Stream", "StreamInfo"),
     "sync": ("SyncClient", "SyncStream"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
@@ -9,14 +10,22 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from flowgimbal.client.errors import StreamClosed
-from flowgimbal.client.settings import Encoding, StreamSettings, Wishes, encoding_from_proto, settings_of
-from flowgimbal.client.stream import Stream
+from flowgimbal.client.observe import Sight, sight_from_proto
+from flowgimbal.client.settings import (
+    Encoding,
+    StreamSettings,
+    Wishes,
+    encoding_from_proto,
+    settings_of,
+    settings_to_proto,
+)
+from flowgimbal.client.stream import Stream, StreamInfo, info_of
 from flowgimbal.client.translate import translated
 from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as rpc
 
 if TYPE_CHECKING:
-    from flowgimbal.v1.stabilizer_pb2_grpc import StabilizerServiceAsyncStub
+    from flowgimbal.v1.stabilizer_pb2_grpc import ObserverServiceAsyncStub, StabilizerServiceAsyncStub
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 MAX_MESSAGE_BYTES = 64 << 20
@@ -109,6 +118,37 @@ class Client:
             idle_timeout_seconds=reply.idle_timeout_seconds,
         )
 
+    async def watch(
+        self, stream_id: str, *, max_width: int | None = None, max_rate: float | None = None
+    ) -> AsyncIterator[Sight]:
+        """Look at a running stream, whoever runs it, until it ends: the newest frame each time, small, as JPEG.
+
+        ``max_width`` [pixels] and ``max_rate`` [Hz] say how closely. Raises NoSuchStream.
+        """
+        request = pb.WatchRequest(stream_id=stream_id, max_width=max_width, max_rate=max_rate)
+        call = self._observer().Watch(request)
+        try:
+            async with translated(self.address):
+                async for message in call:
+                    yield sight_from_proto(message)
+        finally:
+            call.cancel()
+
+    async def tune(
+        self, stream_id: str, settings: StreamSettings | None = None, *, key_frame: bool = False, **wishes: Any
+    ) -> StreamInfo:
+        """Change settings of a running stream, whoever runs it, as ``Stream.tune``; returns those in force then.
+
+        A refusal leaves the stream as it was. Raises NoSuchStream.
+        """
+        if settings is not None and wishes:
+            raise ValueError("give settings or keywords, not both")
+        config = settings_to_proto(settings or settings_of(**wishes))
+        request = pb.TuneRequest(stream_id=stream_id, tuning=pb.Tuning(config=config, key_frame=key_frame))
+        async with translated(self.address):
+            reply = await self._observer().Tune(request, timeout=self._timeout)
+        return info_of(reply.info)
+
     async def health(self, service: str = "", *, wait_for_ready: bool = False) -> bool:
         """True if the server takes streams; False while it warms up or drains. Unavailable if nobody answers.
 
@@ -124,6 +164,9 @@ class Client:
         if self._channel is None:
             raise StreamClosed("the client is not connected: enter it with `async with`")
         return self._channel
+
+    def _observer(self) -> ObserverServiceAsyncStub:
+        return cast("ObserverServiceAsyncStub", rpc.ObserverServiceStub(self._open_channel()))
 
     def _stub(self) -> StabilizerServiceAsyncStub:
         return cast("StabilizerServiceAsyncStub", rpc.StabilizerServiceStub(self._open_channel()))

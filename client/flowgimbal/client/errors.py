@@ -29,6 +29,10 @@ class InvalidRequest(FlowgimbalError, ValueError):  # noqa: N818 - read at the e
     """The server refused a setting or a frame; the message names the field."""
 
 
+class NoSuchStream(FlowgimbalError, LookupError):  # noqa: N818
+    """No stream of that id runs on the server: it ended, or runs on another one."""
+
+
 class FrameTooLarge(InvalidRequest):
     """The picture is above the server's limit, or its message above the limit of either side."""
 

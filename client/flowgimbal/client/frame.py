@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -139,7 +140,6 @@ def frame_from_proto(message: pb.StabilizedFrame) -> SteadyFrame:
     encoding = encoding_from_proto(frame.encoding)
     if encoding is None:
         raise ValueError(f"the server sent a frame in encoding {frame.encoding}, which this SDK does not know")
-    transform = np.array(message.transform or np.eye(3), np.float64).reshape(3, 3)
     return SteadyFrame(
         frame_id=frame.frame_id,
         capture_time_ns=frame.capture_time_ns,
@@ -148,6 +148,16 @@ def frame_from_proto(message: pb.StabilizedFrame) -> SteadyFrame:
         height=frame.height,
         stride=frame.stride,
         data=frame.data,
-        transform=transform,
-        stats=FrameStats(*(getattr(message.stats, name) for name in _STATS)),
+        transform=homography(message.transform),
+        stats=stats_from_proto(message.stats),
     )
+
+
+def homography(values: Sequence[float]) -> NDArray[np.float64]:
+    """Nine values, row by row, as float64 (3, 3); none: nothing moved."""
+    return np.array(values or np.eye(3), np.float64).reshape(3, 3)
+
+
+def stats_from_proto(stats: pb.FrameStats) -> FrameStats:
+    """The message as the SDK shows it."""
+    return FrameStats(*(getattr(stats, name) for name in _STATS))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
@@ -49,6 +50,27 @@ class Wishes(TypedDict, total=False):
     max_crop_ratio: float | None
     output_bit_rate: int | None
     key_frame_interval: int | None
+    pins: Sequence[Pin | str] | None
+
+
+class Pin(NamedTuple):
+    """A part of the picture that stays put, as a display burnt into it. Unit: pixels, from the top left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, pin: Pin | Sequence[int] | str) -> Pin:
+        """``pin`` as it may be written, ``"x,y,width,height"`` too; ValueError for what is none."""
+        try:
+            numbers = [int(number) for number in (pin.split(",") if isinstance(pin, str) else pin)]
+            if min(numbers) >= 0:
+                return cls(*numbers)
+        except (TypeError, ValueError):
+            pass
+        raise ValueError(f"pins: {pin!r} is not x,y,width,height in pixels")
 
 
 def wish(text: str) -> dict[str, str]:
@@ -84,8 +106,18 @@ class StreamSettings:
     key_frame_interval: int | None = field(
         default=None, metadata=wish("frames from one key frame to the next in H.264 and H.265 that come back [1, 600]")
     )
+    pins: tuple[Pin, ...] | None = field(
+        default=None,
+        metadata={
+            "help": "X,Y,WIDTH,HEIGHT of a part that stays put, as a display burnt into the picture [pixels]",
+            "one": "pin",
+            "separator": ";",
+        },
+    )
 
     def __post_init__(self) -> None:
+        if self.pins is not None:
+            object.__setattr__(self, "pins", tuple(Pin.of(pin) for pin in self.pins))
         for name, kind in (("mode", Mode), ("output_encoding", Encoding), ("crop_policy", CropPolicy)):
             value = getattr(self, name)
             if value is not None:
@@ -110,6 +142,9 @@ def settings_to_proto(settings: StreamSettings) -> pb.StreamConfig:
         output_bit_rate=settings.output_bit_rate,
         key_frame_interval=settings.key_frame_interval,
     )
+    if settings.pins is not None:
+        config.pins.regions.extend(pb.Region(**pin._asdict()) for pin in settings.pins)
+        config.pins.SetInParent()
     if settings.mode is not None:
         config.mode = pb.Mode.Value(f"MODE_{settings.mode.name}")  # type: ignore[assignment]
     if settings.output_encoding is not None:
@@ -136,6 +171,7 @@ def settings_from_proto(config: pb.StreamConfig) -> StreamSettings:
         max_crop_ratio=round(config.max_crop_ratio, 6) if config.HasField("max_crop_ratio") else None,
         output_bit_rate=config.output_bit_rate if config.HasField("output_bit_rate") else None,
         key_frame_interval=config.key_frame_interval if config.HasField("key_frame_interval") else None,
+        pins=tuple(Pin(r.x, r.y, r.width, r.height) for r in config.pins.regions) if config.HasField("pins") else None,
     )
 
 

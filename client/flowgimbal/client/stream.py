@@ -105,7 +105,7 @@ class Stream:
         if not isinstance(first, pb.StreamResponse) or first.WhichOneof("response") != "info":
             call.cancel()
             raise ServerFault(f"{self._address} did not begin with a StreamInfo: is it another service?")
-        self._info = _info_of(first.info)
+        self._info = info_of(first.info)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -144,7 +144,7 @@ class Stream:
     async def tune(self, settings: StreamSettings | None = None, *, key_frame: bool = False, **wishes: Any) -> None:
         """Change settings for the frames sent from now on: those that are given, by ``settings`` or by keywords.
 
-        Mode, output encoding and look-ahead cannot change. ``key_frame`` begins the next picture in H.264 or H.265 with
+        Mode and output encoding cannot change. ``key_frame`` begins the next picture in H.264 or H.265 with
         one. The server's answer replaces ``info`` while frames are received; a refusal ends the stream.
         """
         if settings is not None and wishes:
@@ -157,8 +157,8 @@ class Stream:
     async def receive(self) -> SteadyFrame | None:
         """The next steady frame; None when the server has sent the last one. May be cancelled, or timed out, safely."""
         while isinstance(response := await self._read(), pb.StreamResponse):
-            if response.WhichOneof("response") == "info":  # the answer to a tuning
-                self._info = _info_of(response.info)
+            if response.WhichOneof("response") == "info":  # settings changed, by us or by an observer
+                self._info = info_of(response.info)
                 continue
             steady = frame_from_proto(response.frame)
             self.received += 1
@@ -256,7 +256,8 @@ class Stream:
         return self._call
 
 
-def _info_of(info: pb.StreamInfo) -> StreamInfo:
+def info_of(info: pb.StreamInfo) -> StreamInfo:
+    """The message as the SDK shows it."""
     return StreamInfo(info.stream_id, settings_from_proto(info.config), info.latency_frames, info.engine)
 
 

@@ -116,6 +116,10 @@ class SyncStream:
         """Send one picture and return its frame_id."""
         return int(self._run(self._stream.send(picture, frame_id=frame_id, capture_time_ns=capture_time_ns)))
 
+    def tune(self, *, key_frame: bool = False, **wishes: Unpack[Wishes]) -> None:
+        """Change settings for the frames sent from now on, as ``Stream.tune``."""
+        self._run(self._stream.tune(key_frame=key_frame, **wishes))
+
     def receive(self) -> SteadyFrame | None:
         """The next steady frame; None when the server has sent the last one."""
         steady: SteadyFrame | None = self._run(self._stream.receive())

@@ -15,6 +15,7 @@ from flowgimbal.client.errors import (
     FlowgimbalError,
     FrameTooLarge,
     InvalidRequest,
+    NoSuchStream,
     Overloaded,
     ServerFault,
     StreamClosed,
@@ -31,6 +32,7 @@ _Code = grpc.StatusCode
 _LEAVES: dict[grpc.StatusCode, type[FlowgimbalError]] = {
     _Code.INVALID_ARGUMENT: InvalidRequest,
     _Code.FAILED_PRECONDITION: InvalidRequest,
+    _Code.NOT_FOUND: NoSuchStream,
     _Code.OUT_OF_RANGE: FrameTooLarge,
     _Code.UNIMPLEMENTED: Unsupported,
     _Code.DATA_LOSS: CorruptFrame,

@@ -75,7 +75,7 @@ class StreamResponse(_message.Message):
     def __init__(self, info: _Optional[_Union[StreamInfo, _Mapping]] = ..., frame: _Optional[_Union[StabilizedFrame, _Mapping]] = ...) -> None: ...
 
 class StreamConfig(_message.Message):
-    __slots__ = ("mode", "output_encoding", "output_quality", "smoothing_strength", "look_ahead_frames", "crop_policy", "max_crop_ratio", "output_bit_rate", "key_frame_interval")
+    __slots__ = ("mode", "output_encoding", "output_quality", "smoothing_strength", "look_ahead_frames", "crop_policy", "max_crop_ratio", "output_bit_rate", "key_frame_interval", "pins")
     MODE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_ENCODING_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_QUALITY_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +85,7 @@ class StreamConfig(_message.Message):
     MAX_CROP_RATIO_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_BIT_RATE_FIELD_NUMBER: _ClassVar[int]
     KEY_FRAME_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    PINS_FIELD_NUMBER: _ClassVar[int]
     mode: Mode
     output_encoding: Encoding
     output_quality: int
@@ -94,7 +95,26 @@ class StreamConfig(_message.Message):
     max_crop_ratio: float
     output_bit_rate: int
     key_frame_interval: int
-    def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., output_encoding: _Optional[_Union[Encoding, str]] = ..., output_quality: _Optional[int] = ..., smoothing_strength: _Optional[float] = ..., look_ahead_frames: _Optional[int] = ..., crop_policy: _Optional[_Union[CropPolicy, str]] = ..., max_crop_ratio: _Optional[float] = ..., output_bit_rate: _Optional[int] = ..., key_frame_interval: _Optional[int] = ...) -> None: ...
+    pins: Pins
+    def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., output_encoding: _Optional[_Union[Encoding, str]] = ..., output_quality: _Optional[int] = ..., smoothing_strength: _Optional[float] = ..., look_ahead_frames: _Optional[int] = ..., crop_policy: _Optional[_Union[CropPolicy, str]] = ..., max_crop_ratio: _Optional[float] = ..., output_bit_rate: _Optional[int] = ..., key_frame_interval: _Optional[int] = ..., pins: _Optional[_Union[Pins, _Mapping]] = ...) -> None: ...
+
+class Pins(_message.Message):
+    __slots__ = ("regions",)
+    REGIONS_FIELD_NUMBER: _ClassVar[int]
+    regions: _containers.RepeatedCompositeFieldContainer[Region]
+    def __init__(self, regions: _Optional[_Iterable[_Union[Region, _Mapping]]] = ...) -> None: ...
+
+class Region(_message.Message):
+    __slots__ = ("x", "y", "width", "height")
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    x: int
+    y: int
+    width: int
+    height: int
+    def __init__(self, x: _Optional[int] = ..., y: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
 class StreamInfo(_message.Message):
     __slots__ = ("stream_id", "config", "latency_frames", "engine")
@@ -181,3 +201,53 @@ class GetServerInfoResponse(_message.Message):
     max_message_bytes: int
     idle_timeout_seconds: float
     def __init__(self, version: _Optional[str] = ..., engine: _Optional[str] = ..., input_encodings: _Optional[_Iterable[_Union[Encoding, str]]] = ..., output_encodings: _Optional[_Iterable[_Union[Encoding, str]]] = ..., max_streams: _Optional[int] = ..., active_streams: _Optional[int] = ..., max_frame_pixels: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., idle_timeout_seconds: _Optional[float] = ...) -> None: ...
+
+class WatchRequest(_message.Message):
+    __slots__ = ("stream_id", "max_width", "max_rate")
+    STREAM_ID_FIELD_NUMBER: _ClassVar[int]
+    MAX_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_RATE_FIELD_NUMBER: _ClassVar[int]
+    stream_id: str
+    max_width: int
+    max_rate: float
+    def __init__(self, stream_id: _Optional[str] = ..., max_width: _Optional[int] = ..., max_rate: _Optional[float] = ...) -> None: ...
+
+class WatchResponse(_message.Message):
+    __slots__ = ("raw", "steady", "width", "height", "transform", "motion", "frame_id", "capture_time_ns", "stats", "info", "encoding")
+    RAW_FIELD_NUMBER: _ClassVar[int]
+    STEADY_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    TRANSFORM_FIELD_NUMBER: _ClassVar[int]
+    MOTION_FIELD_NUMBER: _ClassVar[int]
+    FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    STATS_FIELD_NUMBER: _ClassVar[int]
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    raw: bytes
+    steady: bytes
+    width: int
+    height: int
+    transform: _containers.RepeatedScalarFieldContainer[float]
+    motion: _containers.RepeatedScalarFieldContainer[float]
+    frame_id: int
+    capture_time_ns: int
+    stats: FrameStats
+    info: StreamInfo
+    encoding: Encoding
+    def __init__(self, raw: _Optional[bytes] = ..., steady: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., transform: _Optional[_Iterable[float]] = ..., motion: _Optional[_Iterable[float]] = ..., frame_id: _Optional[int] = ..., capture_time_ns: _Optional[int] = ..., stats: _Optional[_Union[FrameStats, _Mapping]] = ..., info: _Optional[_Union[StreamInfo, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ...) -> None: ...
+
+class TuneRequest(_message.Message):
+    __slots__ = ("stream_id", "tuning")
+    STREAM_ID_FIELD_NUMBER: _ClassVar[int]
+    TUNING_FIELD_NUMBER: _ClassVar[int]
+    stream_id: str
+    tuning: Tuning
+    def __init__(self, stream_id: _Optional[str] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ...) -> None: ...
+
+class TuneResponse(_message.Message):
+    __slots__ = ("info",)
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    info: StreamInfo
+    def __init__(self, info: _Optional[_Union[StreamInfo, _Mapping]] = ...) -> None: ...

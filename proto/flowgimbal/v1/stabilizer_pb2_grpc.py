@@ -146,3 +146,128 @@ class StabilizerService(object):
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ObserverServiceStub(object):
+    """Looks at streams that others run. Who knows a stream's id may watch and tune
+    it: keep the id as you keep the pictures.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Watch = channel.unary_stream(
+                '/flowgimbal.v1.ObserverService/Watch',
+                request_serializer=flowgimbal_dot_v1_dot_stabilizer__pb2.WatchRequest.SerializeToString,
+                response_deserializer=flowgimbal_dot_v1_dot_stabilizer__pb2.WatchResponse.FromString,
+                _registered_method=True)
+        self.Tune = channel.unary_unary(
+                '/flowgimbal.v1.ObserverService/Tune',
+                request_serializer=flowgimbal_dot_v1_dot_stabilizer__pb2.TuneRequest.SerializeToString,
+                response_deserializer=flowgimbal_dot_v1_dot_stabilizer__pb2.TuneResponse.FromString,
+                _registered_method=True)
+
+
+class ObserverServiceServicer(object):
+    """Looks at streams that others run. Who knows a stream's id may watch and tune
+    it: keep the id as you keep the pictures.
+    """
+
+    def Watch(self, request, context):
+        """Small pictures of a running stream, as received and as returned, the newest
+        first: what an observer is too slow for is left out, and the stream never
+        waits. Ends OK with the stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Tune(self, request, context):
+        """New settings for a running stream, as by a Tuning of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ObserverServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=flowgimbal_dot_v1_dot_stabilizer__pb2.WatchRequest.FromString,
+                    response_serializer=flowgimbal_dot_v1_dot_stabilizer__pb2.WatchResponse.SerializeToString,
+            ),
+            'Tune': grpc.unary_unary_rpc_method_handler(
+                    servicer.Tune,
+                    request_deserializer=flowgimbal_dot_v1_dot_stabilizer__pb2.TuneRequest.FromString,
+                    response_serializer=flowgimbal_dot_v1_dot_stabilizer__pb2.TuneResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'flowgimbal.v1.ObserverService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('flowgimbal.v1.ObserverService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ObserverService(object):
+    """Looks at streams that others run. Who knows a stream's id may watch and tune
+    it: keep the id as you keep the pictures.
+    """
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flowgimbal.v1.ObserverService/Watch',
+            flowgimbal_dot_v1_dot_stabilizer__pb2.WatchRequest.SerializeToString,
+            flowgimbal_dot_v1_dot_stabilizer__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Tune(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowgimbal.v1.ObserverService/Tune',
+            flowgimbal_dot_v1_dot_stabilizer__pb2.TuneRequest.SerializeToString,
+            flowgimbal_dot_v1_dot_stabilizer__pb2.TuneResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -80,3 +80,70 @@ class StabilizerServiceServicer(metaclass=abc.ABCMeta):
         """What this server is, can do, and allows."""
 
 def add_StabilizerServiceServicer_to_server(servicer: StabilizerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+
+class ObserverServiceStub:
+    """Looks at streams that others run. Who knows a stream's id may watch and tune
+    it: keep the id as you keep the pictures.
+    """
+
+    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
+    Watch: grpc.UnaryStreamMultiCallable[
+        flowgimbal.v1.stabilizer_pb2.WatchRequest,
+        flowgimbal.v1.stabilizer_pb2.WatchResponse,
+    ]
+    """Small pictures of a running stream, as received and as returned, the newest
+    first: what an observer is too slow for is left out, and the stream never
+    waits. Ends OK with the stream.
+    """
+
+    Tune: grpc.UnaryUnaryMultiCallable[
+        flowgimbal.v1.stabilizer_pb2.TuneRequest,
+        flowgimbal.v1.stabilizer_pb2.TuneResponse,
+    ]
+    """New settings for a running stream, as by a Tuning of its own."""
+
+class ObserverServiceAsyncStub:
+    """Looks at streams that others run. Who knows a stream's id may watch and tune
+    it: keep the id as you keep the pictures.
+    """
+
+    Watch: grpc.aio.UnaryStreamMultiCallable[
+        flowgimbal.v1.stabilizer_pb2.WatchRequest,
+        flowgimbal.v1.stabilizer_pb2.WatchResponse,
+    ]
+    """Small pictures of a running stream, as received and as returned, the newest
+    first: what an observer is too slow for is left out, and the stream never
+    waits. Ends OK with the stream.
+    """
+
+    Tune: grpc.aio.UnaryUnaryMultiCallable[
+        flowgimbal.v1.stabilizer_pb2.TuneRequest,
+        flowgimbal.v1.stabilizer_pb2.TuneResponse,
+    ]
+    """New settings for a running stream, as by a Tuning of its own."""
+
+class ObserverServiceServicer(metaclass=abc.ABCMeta):
+    """Looks at streams that others run. Who knows a stream's id may watch and tune
+    it: keep the id as you keep the pictures.
+    """
+
+    @abc.abstractmethod
+    def Watch(
+        self,
+        request: flowgimbal.v1.stabilizer_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[flowgimbal.v1.stabilizer_pb2.WatchResponse], collections.abc.AsyncIterator[flowgimbal.v1.stabilizer_pb2.WatchResponse]]:
+        """Small pictures of a running stream, as received and as returned, the newest
+        first: what an observer is too slow for is left out, and the stream never
+        waits. Ends OK with the stream.
+        """
+
+    @abc.abstractmethod
+    def Tune(
+        self,
+        request: flowgimbal.v1.stabilizer_pb2.TuneRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[flowgimbal.v1.stabilizer_pb2.TuneResponse, collections.abc.Awaitable[flowgimbal.v1.stabilizer_pb2.TuneResponse]]:
+        """New settings for a running stream, as by a Tuning of its own."""
+
+def add_ObserverServiceServicer_to_server(servicer: ObserverServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

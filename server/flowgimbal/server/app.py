@@ -20,14 +20,17 @@ from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StartupError
 from flowgimbal.server.interceptor import StatusInterceptor
 from flowgimbal.server.metrics import Metrics, MetricsPage
+from flowgimbal.server.observer import ObserverService
 from flowgimbal.server.pipeline import LEAVE_SECONDS
 from flowgimbal.server.service import StabilizerService
+from flowgimbal.server.stream import StreamSummary
 from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
 
 logger = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["StabilizerService"].full_name
+OBSERVER = pb.DESCRIPTOR.services_by_name["ObserverService"].full_name
 KEEPALIVE_SECONDS = 20
 FAREWELL_SECONDS = 2.0
 """For the statuses of streams that have just ended to reach their clients."""
@@ -47,9 +50,13 @@ class Server:
         self._service = StabilizerService(config, self._metrics)
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(interceptors=[StatusInterceptor()], options=_options(config, shared))
+        self._observer = ObserverService(self._service.streams, self._service.turns, config.max_observers)
         pb_grpc.add_StabilizerServiceServicer_to_server(self._service, self._grpc)
+        pb_grpc.add_ObserverServiceServicer_to_server(self._observer, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
+        reflection.enable_server_reflection(
+            (SERVICE, OBSERVER, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
+        )
         self._force = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self.addresses: tuple[str, ...] = ()
@@ -64,6 +71,11 @@ class Server:
     def metrics_address(self) -> str:
         """HOST:PORT of the metrics page; empty if there is none."""
         return self._page.address if self._page else ""
+
+    @property
+    def streams(self) -> list[StreamSummary]:
+        """Those that run, oldest first."""
+        return [stream.summary for stream in self._service.streams.values()]
 
     async def open(self) -> None:
         """Listen, load and warm the engine, then take streams; raises StartupError."""

@@ -28,6 +28,7 @@ class ServeConfig:
     listen: tuple[str, ...] = _setting(("127.0.0.1:50051",), "addresses to serve on: HOST:PORT or unix:PATH")
     processes: int = _setting(1, "server processes behind the same ports, to use many cores; each has its own limits")
     max_streams: int = _setting(16, "streams that may run at a time")
+    max_observers: int = _setting(16, "observers that may watch streams at a time; 0: none")
     max_frame_pixels: int = _setting(4096 * 2304, "largest picture, width x height [pixels]")
     max_message_bytes: int = _setting(64 << 20, "largest message, either way [bytes]")
     idle_timeout_seconds: float = _setting(30.0, "a stream without input for this long is ended [s]")
@@ -48,6 +49,7 @@ class ServeConfig:
         if self.processes > 1 and any(address.startswith("unix:") for address in self.listen):
             raise ValueError("processes: a unix socket cannot be shared by several; listen on HOST:PORT, or use one")
         _check_range("max_streams", self.max_streams, 1, 10_000)
+        _check_range("max_observers", self.max_observers, 0, 10_000)
         _check_range("max_frame_pixels", self.max_frame_pixels, 1, 1 << 30)
         _check_range("max_message_bytes", self.max_message_bytes, 1 << 10, (1 << 31) - 1)
         _check_range("idle_timeout_seconds", self.idle_timeout_seconds, 0.01, 86_400)

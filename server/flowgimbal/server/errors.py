@@ -39,6 +39,12 @@ class InvalidArgument(StreamError):  # noqa: N818 - named for the status
     code = grpc.StatusCode.INVALID_ARGUMENT
 
 
+class NoSuchStream(StreamError):  # noqa: N818
+    """No stream of that id runs here."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+
 class FrameTooLarge(StreamError):  # noqa: N818
     """The picture is larger than this server takes."""
 
@@ -57,8 +63,8 @@ class Undecodable(StreamError):  # noqa: N818
     code = grpc.StatusCode.DATA_LOSS
 
 
-class TooManyStreams(StreamError):  # noqa: N818
-    """All places are taken: try again later."""
+class TooMany(StreamError):  # noqa: N818
+    """All places, for streams or for observers, are taken: try again later."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 

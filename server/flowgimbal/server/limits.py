@@ -1,11 +1,11 @@
-"""What a client may ask for: picture sizes, and places for streams."""
+"""What a client may ask for: picture sizes, and places for streams and observers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flowgimbal.server.errors import FrameTooLarge, InvalidArgument, TooManyStreams
+from flowgimbal.server.errors import FrameTooLarge, InvalidArgument, TooMany
 
 MAX_SIDE = 16_384
 """Longest side of a picture [pixels]: OpenCV's remap counts pixels in 16 bits with a sign."""
@@ -29,27 +29,29 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-class StreamPlaces:
-    """Counts the streams that run. Not thread-safe: lives on the event loop."""
+class Places:
+    """Counts what runs, streams or observers. Not thread-safe: lives on the event loop."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, what: str) -> None:
+        """``what`` they are called: ``max_{what}`` is the setting behind ``limit``."""
         self._limit = limit
+        self._what = what
         self._taken = 0
 
     @property
     def taken(self) -> int:
-        """Streams that run now."""
+        """How many run now."""
         return self._taken
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Hold a place while the stream runs; raises TooManyStreams, with a time to retry after, if there is none."""
+        """Hold a place; raises TooMany, with a time to retry after, if there is none."""
         if self._taken >= self._limit:
-            raise TooManyStreams(
-                "TOO_MANY_STREAMS",
-                f"all {self._limit} streams of this server are in use; retry later or raise max_streams",
+            raise TooMany(
+                f"TOO_MANY_{self._what.upper()}",
+                f"all {self._limit} {self._what} of this server are in use; retry later or raise max_{self._what}",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
-                max_streams=self._limit,
+                **{f"max_{self._what}": self._limit},
             )
         self._taken += 1
         try:

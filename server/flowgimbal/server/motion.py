@@ -9,7 +9,9 @@ well a cell agrees with the fit), found by iteratively reweighted least squares.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,9 +31,12 @@ LOST = 10.0  # pixels of expected error that tell a cut: within a scene it stays
 ALONE = 0.05  # validity below which no motion explains the picture
 LOOSE_REST = 0.5  # pixels; what depth and rolling shutter may leave and still be the camera's
 REST_ROUNDS = 2
+UNSEEN = 1e-4  # weight of a cell that does not count
 TIGHTEST = 0.25  # pixels; below it every cell agrees
 STILL = 0.025  # pixels that a picture at rest seems to move by
 STILL_ERROR = 0.5  # and by as many more per pixel of expected error: noise, blur
+
+Cells = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,10 @@ class GlobalMotion:
         return self.error < LOST and self.validity > ALONE
 
 
-def fit(field: FlowField, aspect: float) -> GlobalMotion:
+def fit(field: FlowField, aspect: float, seen: Callable[[tuple[int, int]], Cells] | None = None) -> GlobalMotion:
     """The global motion that most of the sure cells agree on; ``aspect`` is height / width of the picture.
+
+    ``seen`` gives, for a grid of (columns, rows), the part of each cell (rows, columns) that counts, in [0, 1].
 
     The flow's input is the picture at another aspect (its sides are multiples of 16); the motion is the picture's.
     """
@@ -71,6 +78,8 @@ def fit(field: FlowField, aspect: float) -> GlobalMotion:
 
     target = flow.reshape(-1, 2).astype(np.float64)
     prior = sure.reshape(-1).astype(np.float64)
+    if seen is not None:
+        prior *= np.maximum(seen(small), UNSEEN).reshape(-1)
     prior /= prior.max()
     ridge = np.diag(RIDGE / (EXPECTED * half_width) ** 2)
     projected = fields.project(target)
@@ -90,7 +99,7 @@ def fit(field: FlowField, aspect: float) -> GlobalMotion:
         coefficients=moving * coefficients / half_width,
         rest=moving * _fit_rest(left, prior, max(LOOSE_REST, 2 * spread), small) / half_width,
         validity=float((agree * prior).sum() / prior.sum()),
-        error=float(np.median(field.scale)),
+        error=float(np.median(field.scale if seen is None else _where(field.scale, seen((width, height))))),
     )
 
 
@@ -181,6 +190,12 @@ def _fields(size: tuple[int, int], aspect: float) -> _Fields:
 def _squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Squared lengths of ``vectors`` (n, 2)."""
     return np.asarray(vectors[:, 0] ** 2 + vectors[:, 1] ** 2)
+
+
+def _where(values: Cells, seen: Cells) -> Cells:
+    """The values of cells that count for more than half; all if there are none."""
+    chosen = values[seen > 0.5]
+    return chosen if chosen.size else values
 
 
 def _weighted_median(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:

@@ -13,7 +13,7 @@ from flowgimbal.server import logs, process
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import Unavailable
-from flowgimbal.server.limits import RETRY_AFTER_SECONDS, StreamPlaces
+from flowgimbal.server.limits import RETRY_AFTER_SECONDS, Places
 from flowgimbal.server.metrics import Metrics
 from flowgimbal.server.stream import Context, Stream
 from flowgimbal.server.turns import Turns, places
@@ -31,8 +31,10 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
     def __init__(self, config: ServeConfig, metrics: Metrics) -> None:
         self._config = config
         self._metrics = metrics
-        self._places = StreamPlaces(config.max_streams)
-        self._turns = Turns(places())
+        self._places = Places(config.max_streams, "streams")
+        self.turns = Turns(places())
+        self.streams: dict[str, Stream] = {}
+        """Those that run, by id."""
         self._engine: Engine | None = None
         self._draining = asyncio.Event()
         self.engine_lost = asyncio.Event()
@@ -63,13 +65,16 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
         """As in the contract."""
         engine = self._ready()
         with self._places.take():
-            name = secrets.token_hex(4)
+            name = secrets.token_hex(8)  # who knows it may watch: it cannot be guessed
             logs.stream_id.set(name)
             self._idle.clear()
             self._metrics.streams.set(self._places.taken)
+            stream = Stream(name, context, engine, self._config, self._metrics, self.turns, self._draining)
+            self.streams[name] = stream
             try:
-                await Stream(name, context, engine, self._config, self._metrics, self._turns, self._draining).run()
+                await stream.run()
             finally:
+                del self.streams[name]
                 if engine.lost:
                     self.engine_lost.set()
                 if self._places.taken == 1:

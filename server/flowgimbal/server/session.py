@@ -47,6 +47,11 @@ class Session:
         """What happened so far."""
         return self._counters
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the frame received last [pixels]; None before the first."""
+        return self._size
+
     def configure(self, now_ns: int) -> None:
         """The configuration came; raises InvalidArgument if it is not the first message."""
         self._last_input_ns = now_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowgimbal.server.crop import Crop
+from flowgimbal.server.pins import Region
 
 LEAST_CROP = 1e-4  # crop ratio below which there is no room to move
 
@@ -17,6 +18,7 @@ class Settings:
     look_ahead: int = 0
     crop: Crop = Crop.FIXED
     max_crop_ratio: float = 0.1
+    pins: tuple[Region, ...] = ()
 
     @property
     def active(self) -> bool:

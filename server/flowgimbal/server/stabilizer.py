@@ -8,6 +8,7 @@ for picture, time_ns in frames:
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.crop import Cropper
 from flowgimbal.server.motion import fit, spread_rest
+from flowgimbal.server.pins import unpinned
 from flowgimbal.server.settings import Settings
 from flowgimbal.server.warp import Warp
 from flowgimbal.server.window import NOMINAL, Step, Window
@@ -31,7 +33,9 @@ class Stabilizer:
     def __init__(self, engine: Engine, settings: Settings, width: int, height: int) -> None:
         self._engine = engine
         self._settings = settings
+        self._size = width, height
         self._aspect = height / width
+        self._look_ahead = settings.look_ahead
         self._memory: Memory | None = None
         self._doubted = False  # whether nothing connected the frame before to those before it
         self._time_ns: int | None = None
@@ -40,7 +44,7 @@ class Stabilizer:
         self._cropper = Cropper(settings.crop, settings.max_crop_ratio)
 
     def tune(self, settings: Settings) -> None:
-        """Other settings for the frames that are measured from now on; the look-ahead must stay as it is."""
+        """Other settings for the frames that are measured from now on."""
         self._settings = settings
 
     def measure(self, held: Held, time_ns: int) -> Step:
@@ -54,7 +58,8 @@ class Stabilizer:
             self._memory = None
             return _still(seconds, settings)
         field, memory, contrast = self._engine.measure(held, self._memory)
-        motion = None if field is None or gap else fit(field, self._aspect)
+        seen = functools.partial(unpinned, settings.pins, self._size) if settings.pins else None
+        motion = None if field is None or gap else fit(field, self._aspect, seen)
         connected = motion is not None and motion.connected and contrast > BLANK
         if motion is not None and connected:
             self._memory, self._doubted = memory, False
@@ -69,7 +74,13 @@ class Stabilizer:
     def decide(self, step: Step) -> Warp | None:
         """Take in one motion; return the warp of the frame ``look_ahead`` back, None while there is none."""
         self._window.push(step)
-        return self._next() if len(self._window) > step.settings.look_ahead else None
+        self._look_ahead = step.settings.look_ahead
+        return self._next() if len(self._window) > self._look_ahead else None
+
+    def overdue(self) -> Iterator[Warp]:
+        """The warps of frames that a look-ahead which became smaller lets go as well; call after ``decide``."""
+        while len(self._window) > self._look_ahead:
+            yield self._next()
 
     def flush(self) -> Iterator[Warp]:
         """The warps of the frames that still wait, oldest first."""

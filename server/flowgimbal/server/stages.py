@@ -14,13 +14,16 @@ from typing import Protocol
 import cv2
 
 from flowgimbal.engines.engine import Engine, EngineError
+from flowgimbal.engines.picture import Picture
 from flowgimbal.server.codecs.codec import MAX_REORDERED, Decoded, Decoder, Encoder
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.errors import EngineFailure, Undecodable
 from flowgimbal.server.job import Job
+from flowgimbal.server.pins import pin
 from flowgimbal.server.stabilizer import Stabilizer
 from flowgimbal.server.stream_config import StreamSettings
 from flowgimbal.server.warp import Warp
+from flowgimbal.server.watch import Observers, Sight
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 logger = logging.getLogger(__name__)
@@ -149,8 +152,9 @@ class WarpStage:
 
     name = "warp"
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, observers: Observers) -> None:
         self._engine = engine
+        self._observers = observers
         self.on_cores = engine.on_cores
         self._stabilizer: Stabilizer | None = None
         self._waiting: deque[Job] = deque()
@@ -170,25 +174,34 @@ class WarpStage:
             warp = self._stabilizer.decide(job.step)
         if warp is not None:
             yield self._finish(warp)
+            yield from self._finished(self._stabilizer.overdue())
 
     def flush(self) -> Iterator[Job]:
         """The frames that wait, oldest first."""
-        if self._stabilizer is None:
-            return
-        warps = self._stabilizer.flush()
+        if self._stabilizer is not None:
+            yield from self._finished(self._stabilizer.flush())
+
+    def _finished(self, warps: Iterator[Warp]) -> Iterator[Job]:
         while self._waiting:
             self._waiting[0].clock.skip()
             with _engine_failure(self.name):
-                warp = next(warps)
+                warp = next(warps, None)
+            if warp is None:
+                return
             yield self._finish(warp)
 
     def _finish(self, warp: Warp) -> Job:
         job = self._waiting.popleft()
-        if job.picture is not None:
+        raw = job.picture
+        if raw is not None:
             with _engine_failure(self.name):
-                job.transform = [float(value) for value in warp.transform(*job.picture.size).ravel()]
+                job.transform = [float(value) for value in warp.transform(*raw.size).ravel()]
                 if not warp.identity:
-                    job.picture = self._engine.sample(job.held, warp.mesh)
+                    steady = self._engine.sample(job.held, warp.mesh)
+                    pins = job.settings.stabilizer.pins
+                    job.picture = pin(raw, steady, pins) if pins else steady
+                if self._observers and job.picture is not None:
+                    self._observers.show(_sight(job, raw, job.picture))
         job.held = job.step = job.stabilizer = None
         job.clock.lap(self.name)
         return job
@@ -237,6 +250,22 @@ class Encode:
     def flush(self) -> Iterator[Job]:
         """Nothing waits here."""
         return iter(())
+
+
+def _sight(job: Job, raw: Picture, steady: Picture) -> Sight:
+    measured = job.step is not None and job.settings.stabilizer.active and not job.step.restart
+    shift = job.step.coefficients[:2] * raw.width / 2 if job.step is not None and measured else ()
+    return Sight(
+        raw,
+        steady,
+        job.attached.colour,
+        job.encoding,
+        job.frame_id,
+        job.capture_time_ns,
+        job.transform,
+        [float(value) for value in shift],
+        job.clock.stats(),
+    )
 
 
 @contextmanager

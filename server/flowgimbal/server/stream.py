@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import dataclass
 
 from flowgimbal.engines.engine import Engine
 from flowgimbal.server.channel import Closed
@@ -17,15 +18,25 @@ from flowgimbal.server.inbox import Context, Inbox
 from flowgimbal.server.job import Job
 from flowgimbal.server.metrics import Metrics
 from flowgimbal.server.pipeline import Pipeline
-from flowgimbal.server.session import Session
+from flowgimbal.server.session import Counters, Session
 from flowgimbal.server.stages import Decode, Encode, Flow, WarpStage
 from flowgimbal.server.stream_config import StreamSettings, resolve, to_proto, tuned
 from flowgimbal.server.turns import Turns
+from flowgimbal.server.watch import Observers
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
-__all__ = ["Context", "Stream"]
+__all__ = ["Context", "Stream", "StreamSummary"]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSummary:
+    """Where a running stream stands. ``size``: (width, height) [pixels], None before the first frame."""
+
+    info: pb.StreamInfo
+    counters: Counters
+    size: tuple[int, int] | None
 
 
 class Stream:
@@ -51,8 +62,42 @@ class Stream:
         self._session = Session(int(config.idle_timeout_seconds * 1e9), time.monotonic_ns())
         self._inbox = Inbox(context, self._session, draining)
         self._settings = StreamSettings()
+        self._told = self._settings
         self._key_frames_asked = 0
         self._writing = asyncio.Lock()
+        self.observers = Observers()
+        """Who watches."""
+
+    @property
+    def info(self) -> pb.StreamInfo:
+        """The settings in force."""
+        return pb.StreamInfo(
+            stream_id=self._name,
+            config=to_proto(self._settings),
+            latency_frames=self._settings.latency_frames,
+            engine=self._engine.name,
+        )
+
+    @property
+    def summary(self) -> StreamSummary:
+        """Where the stream stands."""
+        return StreamSummary(self.info, self._session.counters, self._session.size)
+
+    def counted(self, stats: pb.FrameStats) -> pb.FrameStats:
+        """``stats`` with the stream's counters."""
+        counters = self._session.counters
+        stats.frames_received = counters.received
+        stats.frames_dropped = counters.dropped
+        return stats
+
+    def tune(self, tuning: pb.Tuning) -> pb.StreamInfo:
+        """Change the settings for frames that come from now on; raises InvalidArgument, and then nothing changed.
+
+        The client learns of it with the next frame.
+        """
+        self._settings = tuned(self._settings, tuning.config, CODECS)
+        self._key_frames_asked += tuning.key_frame
+        return self.info
 
     async def run(self) -> None:
         """Returns when the stream ended well; raises StreamError for the status to end it with."""
@@ -95,7 +140,7 @@ class Stream:
         stages = (
             Decode(settings, self._config.max_frame_pixels, self._lost),
             Flow(settings, self._engine),
-            WarpStage(self._engine),
+            WarpStage(self._engine, self.observers),
             Encode(settings),
         )
         pipeline = Pipeline(self._name, stages, self._turns, lossless=settings.lossless)
@@ -108,6 +153,7 @@ class Stream:
                 reader.result()
             await writer
         finally:
+            self.observers.close()
             pipeline.cancel()
             for task in (reader, writer):
                 task.cancel()
@@ -116,13 +162,8 @@ class Stream:
             await pipeline.closed()
 
     async def _tell_settings(self) -> None:
-        info = pb.StreamInfo(
-            stream_id=self._name,
-            config=to_proto(self._settings),
-            latency_frames=self._settings.latency_frames,
-            engine=self._engine.name,
-        )
-        await self._write(pb.StreamResponse(info=info))
+        self._told = self._settings
+        await self._write(pb.StreamResponse(info=self.info))
 
     async def _read(self, pipeline: Pipeline) -> None:
         # The pipeline may have ended for a reason that the writer knows.
@@ -145,8 +186,7 @@ class Stream:
 
     async def _tune(self, tuning: pb.Tuning) -> None:
         self._session.tune(time.monotonic_ns())
-        self._settings = tuned(self._settings, tuning.config, CODECS)
-        self._key_frames_asked += tuning.key_frame
+        self.tune(tuning)
         await self._tell_settings()
 
     def _admit(self, request: pb.StreamRequest) -> Job:
@@ -174,10 +214,9 @@ class Stream:
             if job.response is None:
                 continue
             self._session.give_back()
-            counters = self._session.counters
-            stats = job.response.frame.stats
-            stats.frames_received = counters.received
-            stats.frames_dropped = counters.dropped
+            self.counted(job.response.frame.stats)
+            if self._told is not self._settings:
+                await self._tell_settings()
             await self._write(job.response)
             self._metrics.observe(job.clock.total_ns, job.clock.spent_ns)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from flowgimbal.server.codecs.codec import EncoderSettings
 from flowgimbal.server.crop import Crop
 from flowgimbal.server.errors import InvalidArgument, Unsupported
+from flowgimbal.server.limits import MAX_SIDE
+from flowgimbal.server.pins import Region
 from flowgimbal.server.settings import Settings
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 MAX_LOOK_AHEAD_FRAMES = 60
+MAX_PINS = 16
 LOOK_AHEAD_LIVE = 0
 LOOK_AHEAD_LOSSLESS = 15
 DEFAULT_QUALITY = 90
@@ -74,6 +77,7 @@ def resolve(config: pb.StreamConfig, output_encodings: Collection[pb.Encoding]) 
             look_ahead=int(_number(config, "look_ahead_frames", look_ahead, 0, MAX_LOOK_AHEAD_FRAMES)),
             crop=_CROPS[config.crop_policy],
             max_crop_ratio=_number(config, "max_crop_ratio", DEFAULT_CROP_RATIO, 0, 0.5),
+            pins=_pins(config.pins),
         ),
     )
 
@@ -90,6 +94,7 @@ def to_proto(settings: StreamSettings) -> pb.StreamConfig:
         look_ahead_frames=settings.stabilizer.look_ahead,
         crop_policy=_CROP_POLICIES[settings.stabilizer.crop],
         max_crop_ratio=settings.stabilizer.max_crop_ratio,
+        pins=pb.Pins(regions=[pb.Region(**asdict(region)) for region in settings.stabilizer.pins]),
     )
 
 
@@ -100,7 +105,9 @@ def tuned(
     before = to_proto(settings)
     after = to_proto(settings)
     after.MergeFrom(change)
-    for name in ("mode", "output_encoding", "look_ahead_frames"):
+    if change.HasField("pins"):  # a merge would append them
+        after.pins.CopyFrom(change.pins)
+    for name in ("mode", "output_encoding"):
         if getattr(after, name) != getattr(before, name):
             message = f"{name}: cannot change within a stream; open another one"
             raise InvalidArgument("TUNING_FIXED", message, field=name)
@@ -122,6 +129,16 @@ def _number(config: pb.StreamConfig, name: str, default: float, low: float, high
     if not math.isfinite(value) or not low <= value <= high:
         raise _out_of_range(name, value, f"within [{low}, {high}]")
     return value
+
+
+def _pins(pins: pb.Pins) -> tuple[Region, ...]:
+    if len(pins.regions) > MAX_PINS:
+        raise _out_of_range("pins", f"a list of {len(pins.regions)}", f"at most {MAX_PINS} regions")
+    for region in pins.regions:
+        if max(region.x, region.y) >= MAX_SIDE or not (0 < region.width <= MAX_SIDE and 0 < region.height <= MAX_SIDE):
+            shown = f"{region.x},{region.y},{region.width},{region.height}"
+            raise _out_of_range("pins", shown, f"x,y,width,height with sides of 1 to {MAX_SIDE} pixels")
+    return tuple(Region(region.x, region.y, region.width, region.height) for region in pins.regions)
 
 
 def _out_of_range(name: str, value: object, wanted: str) -> InvalidArgument:

@@ -18,6 +18,7 @@ from flowgimbal.client import (
     FlowgimbalError,
     FrameTooLarge,
     InvalidRequest,
+    NoSuchStream,
     Overloaded,
     ServerFault,
     StreamClosed,
@@ -42,7 +43,7 @@ LEAVES = [
     ("PERMISSION_DENIED", Unauthorized, PermissionError),
     ("INTERNAL", ServerFault, FlowgimbalError),
     ("UNKNOWN", ServerFault, FlowgimbalError),
-    ("NOT_FOUND", ServerFault, FlowgimbalError),
+    ("NOT_FOUND", NoSuchStream, LookupError),
 ]
 
 

@@ -105,13 +105,21 @@ def test_stubs_say_what_the_proto_says() -> None:
     assert generated == {(e.parent, e.name, e.number, e.type, e.label) for e in ENTRIES}
 
 
-def test_service_is_the_one_promised() -> None:
-    (service,) = stabilizer_pb2.DESCRIPTOR.services_by_name.values()
-    assert service.full_name == "flowgimbal.v1.StabilizerService"
-    methods = {
-        m.name: (m.input_type.name, m.output_type.name, m.client_streaming, m.server_streaming) for m in service.methods
-    }
-    assert methods == {
-        "Stream": ("StreamRequest", "StreamResponse", True, True),
-        "GetServerInfo": ("GetServerInfoRequest", "GetServerInfoResponse", False, False),
+def test_services_are_those_promised() -> None:
+    services = stabilizer_pb2.DESCRIPTOR.services_by_name.values()
+    assert {
+        service.full_name: {
+            m.name: (m.input_type.name, m.output_type.name, m.client_streaming, m.server_streaming)
+            for m in service.methods
+        }
+        for service in services
+    } == {
+        "flowgimbal.v1.StabilizerService": {
+            "Stream": ("StreamRequest", "StreamResponse", True, True),
+            "GetServerInfo": ("GetServerInfoRequest", "GetServerInfoResponse", False, False),
+        },
+        "flowgimbal.v1.ObserverService": {
+            "Watch": ("WatchRequest", "WatchResponse", False, True),
+            "Tune": ("TuneRequest", "TuneResponse", False, False),
+        },
     }

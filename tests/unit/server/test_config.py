@@ -15,8 +15,8 @@ from flowgimbal.server.codecs.codec import EncoderSettings
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.crop import Crop
-from flowgimbal.server.errors import InvalidArgument, TooManyStreams, to_status
-from flowgimbal.server.limits import StreamPlaces
+from flowgimbal.server.errors import InvalidArgument, TooMany, to_status
+from flowgimbal.server.limits import Places
 from flowgimbal.server.stream_config import resolve, to_proto
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
@@ -83,6 +83,7 @@ def test_what_is_set_stays_and_zero_is_not_unset():
         max_crop_ratio=0,
         output_bit_rate=10_000,
         key_frame_interval=1,
+        pins=pb.Pins(regions=[pb.Region(x=0, y=0, width=1, height=1)]),
     )
     assert to_proto(resolve(wish, CODECS)) == wish
 
@@ -93,17 +94,17 @@ def test_resolving_twice_changes_nothing():
 
 
 def test_places_are_given_back_after_an_error():
-    places = StreamPlaces(1)
+    places = Places(1, "streams")
     with contextlib.suppress(KeyError), places.take():
         assert places.taken == 1
         raise KeyError
-    with places.take(), pytest.raises(TooManyStreams), places.take():
+    with places.take(), pytest.raises(TooMany), places.take():
         pass
     assert places.taken == 0
 
 
 def test_a_status_carries_reason_metadata_and_retry():
-    error = TooManyStreams("TOO_MANY_STREAMS", "later", retry_after_seconds=1.5, max_streams=3)
+    error = TooMany("TOO_MANY_STREAMS", "later", retry_after_seconds=1.5, max_streams=3)
     status = to_status(error)
     assert (status.code, status.details) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "later")
     rich = status_pb2.Status.FromString(dict(status.trailing_metadata)["grpc-status-details-bin"])

@@ -2,9 +2,10 @@
 
 A field is a flag (``--max-streams``), an environment variable (``FLOWGIMBAL_MAX_STREAMS``) and a TOML key
 (``max_streams``), in falling order of weight. Its type says what it takes: str, int, float, bool, an enum, any of them
-or None, or ``tuple[str, ...]`` (a flag to repeat, a list in TOML, commas in the environment). Metadata: ``help``;
-``choices``; ``default`` (what the help says of the default where that is not the value); ``positional`` (the name that
-the help gives to an argument without a flag).
+or None, or a tuple of strings (a flag to repeat, a list in TOML, commas in the environment). Metadata: ``help``;
+``choices``; ``one`` (the name of a flag to repeat) and ``separator`` (in the environment) of a tuple; ``default`` (what
+the help says of the default where that is not the value); ``positional`` (the name that the help gives to an argument
+without a flag).
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ class Option:
     choices: tuple[str, ...]
     positional: str
     many: bool
+    one: str
+    separator: str
 
     @property
     def flag(self) -> str:
         """As on the command line."""
-        return "--" + self.name.replace("_", "-")
+        return "--" + self.one.replace("_", "-")
 
     @property
     def variable(self) -> str:
@@ -47,7 +50,7 @@ class Option:
     def read(self, text: str, origin: str) -> Any:
         """``text`` as a value; UsageError, naming ``origin``, if it is none."""
         if self.many:
-            return tuple(part.strip() for part in text.split(",") if part.strip())
+            return tuple(part.strip() for part in text.split(self.separator) if part.strip())
         if self.kind is bool:
             truth = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(text.lower())
             if truth is None:
@@ -98,13 +101,12 @@ def add_flags(parser: argparse.ArgumentParser, options: Sequence[Option]) -> Non
 
 
 def _option(field: Any, hint: Any) -> Option:
-    many = typing.get_origin(hint) is tuple
-    if many:
-        kind: Any = typing.get_args(hint)[0]
-    elif isinstance(hint, types.UnionType):
+    kind = hint
+    if isinstance(hint, types.UnionType):
         kind = next(part for part in typing.get_args(hint) if part is not type(None))
-    else:
-        kind = hint
+    many = typing.get_origin(kind) is tuple
+    if many:
+        kind = typing.get_args(kind)[0]
     choices = tuple(field.metadata.get("choices", ()))
     if issubclass(kind, StrEnum):
         choices = tuple(str(member) for member in kind)
@@ -119,6 +121,8 @@ def _option(field: Any, hint: Any) -> Option:
         choices,
         meta.get("positional", ""),
         many,
+        meta.get("one", field.name),
+        meta.get("separator", ","),
     )
 
 

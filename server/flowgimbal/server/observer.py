@@ -1,0 +1,84 @@
+"""The RPCs of those who look at streams that others run."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import grpc.aio
+
+from flowgimbal.server.errors import InvalidArgument, NoSuchStream
+from flowgimbal.server.limits import Places
+from flowgimbal.server.stream import Stream
+from flowgimbal.server.turns import Turns
+from flowgimbal.server.watch import Sight, preview
+from flowgimbal.v1 import stabilizer_pb2 as pb
+from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
+
+DEFAULT_WIDTH, WIDTHS = 640, (16, 4096)
+DEFAULT_RATE, RATES = 30.0, (0.1, 120.0)
+PATIENCE_NS = 200_000_000
+"""Frames that come this much later go before the pictures for observers."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ObserverService(pb_grpc.ObserverServiceServicer):
+    """Watches and tunes the ``streams`` that run in this process, by id."""
+
+    def __init__(self, streams: Mapping[str, Stream], turns: Turns, max_observers: int) -> None:
+        self._streams = streams
+        self._turns = turns
+        self._places = Places(max_observers, "observers")
+
+    # A coroutine that writes, where the stub's type knows generators alone.
+    async def Watch(self, request: pb.WatchRequest, context: Context) -> None:  # type: ignore[override]  # noqa: N802
+        """As in the contract."""
+        width = int(_within(request, "max_width", DEFAULT_WIDTH, WIDTHS))
+        pause = 1 / _within(request, "max_rate", DEFAULT_RATE, RATES)
+        stream = self._find(request.stream_id)
+        with self._places.take(), stream.observers.watch() as eye:
+            due = time.monotonic()
+            while (sight := await eye.next()) is not None:
+                await context.write(await asyncio.to_thread(self._picture, stream, sight, width))
+                due = max(due + pause, time.monotonic() - pause)
+                await asyncio.sleep(due - time.monotonic())
+
+    async def Tune(self, request: pb.TuneRequest, context: Context) -> pb.TuneResponse:  # noqa: N802, ARG002
+        """As in the contract."""
+        return pb.TuneResponse(info=self._find(request.stream_id).tune(request.tuning))
+
+    def _picture(self, stream: Stream, sight: Sight, max_width: int) -> pb.WatchResponse:
+        with self._turns.turn(time.perf_counter_ns() + PATIENCE_NS):
+            raw, steady = (preview(picture, sight.colour, max_width) for picture in (sight.raw, sight.steady))
+        width, height = sight.raw.size
+        return pb.WatchResponse(
+            raw=raw,
+            steady=steady,
+            width=width,
+            height=height,
+            transform=sight.transform,
+            motion=sight.motion,
+            frame_id=sight.frame_id,
+            capture_time_ns=sight.capture_time_ns,
+            stats=stream.counted(sight.stats),
+            info=stream.info,
+            encoding=sight.encoding,
+        )
+
+    def _find(self, stream_id: str) -> Stream:
+        if stream_id not in self._streams:
+            message = f"stream_id: no stream {stream_id!r} runs here; it ended, or runs in another process"
+            raise NoSuchStream("NO_SUCH_STREAM", message, field="stream_id", stream_id=stream_id)
+        return self._streams[stream_id]
+
+
+def _within(request: pb.WatchRequest, name: str, default: float, limits: tuple[float, float]) -> float:
+    value: float = getattr(request, name) if request.HasField(name) else default
+    if not math.isfinite(value) or not limits[0] <= value <= limits[1]:
+        message = f"{name}: {value} is not within [{limits[0]}, {limits[1]}]"
+        raise InvalidArgument("VALUE_OUT_OF_RANGE", message, field=name, value=value)
+    return value
