@@ -17,16 +17,17 @@ ROOT = Path(__file__).parent.parent
 SUBPACKAGES = ("v1", "engines", "server", "client")
 MAX_WHEEL_BYTES = 25_000_000
 
-# Run in the bare environment. These alone may need the extra `train`: they are imported when training is asked for.
+# Run in the bare environment. These alone may need an extra: they are imported when it is asked for.
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 import flowgimbal
-needs_train = ("flowgimbal.engines.networks", "flowgimbal.engines.training", "flowgimbal.engines.export")
+extra = ["flowgimbal.engines." + name for name in ("networks", "training", "export")] + ["flowgimbal.client.web"]
 names = [m.name for m in pkgutil.walk_packages(flowgimbal.__path__, "flowgimbal.", onerror=lambda name: None)]
-names = [n for n in names if not n.startswith(needs_train) and not n.endswith("__main__")]
+names = [n for n in names if not n.startswith(tuple(extra)) and not n.endswith("__main__")]
 for name in names:
     importlib.import_module(name)
-assert not {"torch", "onnx", "scipy", "pycuda", "tensorrt"} & sys.modules.keys(), "an extra is imported by the base"
+extras = {"torch", "onnx", "scipy", "pycuda", "tensorrt", "aiohttp"}
+assert not extras & sys.modules.keys(), "an extra is imported by the base"
 print(f"{len(names)} modules import with the base install")
 """
 
@@ -51,6 +52,8 @@ def complaints(wheel: Path) -> list[str]:
     found += [f"{name} is missing" for name in wanted if name not in names]
     if not any(name.startswith("flowgimbal/engines/weights/") and name.endswith(".onnx") for name in names):
         found.append("no weights inside")
+    page = [f"flowgimbal/client/web/assets/{name}" for name in ("index.html", "page.css", "page.js")]
+    found += [f"{name} is missing" for name in page if name not in names]
     for tail in ("/LICENSE", "/NOTICE"):
         if not any(name.endswith(tail) for name in names):
             found.append(f"no {tail[1:]} inside")

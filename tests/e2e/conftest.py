@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from flowgimbal.client.assets import BUNDLED_CLIP
+
+DEADLINE = 90
 
 
 def command(*arguments: object) -> list[str]:
@@ -52,3 +57,57 @@ def steady(tmp_path_factory) -> Path:
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     return out
+
+
+class Program:
+    """A running program, its complaints read line by line."""
+
+    def __init__(self, *command: object, feed: bool = False) -> None:
+        self.process = subprocess.Popen(
+            [*map(str, command)],
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stderr:
+            with self._news:
+                self.said.append(line.rstrip())
+                self._news.notify_all()
+
+    def count(self, words: str) -> int:
+        return sum(words in line for line in self.said)
+
+    def wait_for(self, words: str, count: int = 1) -> None:
+        with self._news:
+            assert self._news.wait_for(lambda: self.count(words) >= count, DEADLINE), f"no {words!r} in {self.said}"
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.exit_code()
+
+    def exit_code(self) -> int:
+        code = self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        return code
+
+
+@pytest.fixture
+def run():
+    """Starts programs that end with the test."""
+    with ExitStack() as stack:
+
+        def start(*command: object) -> Program:
+            program = Program(*command)
+            stack.callback(program.process.stderr.close)
+            stack.callback(program.process.wait)
+            stack.callback(program.process.kill)
+            return program
+
+        yield start

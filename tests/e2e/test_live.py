@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,60 +28,6 @@ COMMAND = (sys.executable, "-m", "flowgimbal.client.cli")
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program, to publish and read")
 
 
-class Program:
-    """A running program, its complaints read line by line."""
-
-    def __init__(self, *command: object, feed: bool = False) -> None:
-        self.process = subprocess.Popen(
-            [*map(str, command)],
-            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.said: list[str] = []
-        self._news = threading.Condition()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        for line in self.process.stderr:
-            with self._news:
-                self.said.append(line.rstrip())
-                self._news.notify_all()
-
-    def count(self, words: str) -> int:
-        return sum(words in line for line in self.said)
-
-    def wait_for(self, words: str, count: int = 1) -> None:
-        with self._news:
-            assert self._news.wait_for(lambda: self.count(words) >= count, LIMIT), f"no {words!r} in {self.said}"
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.exit_code()
-
-    def exit_code(self) -> int:
-        code = self.process.wait(LIMIT)
-        self._reader.join(LIMIT)
-        return code
-
-
-@pytest.fixture
-def run():
-    """Starts programs that end with the test."""
-    with ExitStack() as stack:
-
-        def start(*command: object) -> Program:
-            program = Program(*command)
-            stack.callback(program.process.stderr.close)
-            stack.callback(program.process.wait)
-            stack.callback(program.process.kill)
-            return program
-
-        yield start
-
-
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -96,14 +41,14 @@ def udp_port() -> int:
     return port
 
 
-def publish(run, *where: object, frames: int = 0) -> Program:
+def publish(run, *where: object, frames: int = 0):
     """The bundled clip in real time, again and again, as H.264 without delay, a key frame every half second."""
     coding = ("-an", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "12", "-bf", "0")
     length = ("-frames:v", frames) if frames else ()
     return run("ffmpeg", "-v", "error", "-re", "-stream_loop", -1, "-i", BUNDLED_CLIP, *coding, *length, *where)
 
 
-def live(run, *arguments: object) -> Program:
+def live(run, *arguments: object):
     return run(*COMMAND, "live", *arguments)
 
 
@@ -315,7 +260,7 @@ def has_rtsp_server() -> bool:
 def test_rtsp_is_read_from_a_server_that_restarts(run, tmp_path, transport):
     port, sidecar = free_port(), tmp_path / "s.jsonl"
 
-    def serve() -> Program:
+    def serve():
         server = run(SYSTEM_PYTHON, "-c", RTSP_SERVER, port, BUNDLED_CLIP)
         server.wait_for("ready")
         return server

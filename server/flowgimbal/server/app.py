@@ -8,6 +8,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -179,11 +180,20 @@ async def start(config: ServeConfig, *, shared: bool = False) -> Server:
     return server
 
 
-async def serve(config: ServeConfig, *, shared: bool = False, on_serving: Callable[[], object] = lambda: None) -> None:
+Beside = Callable[[Server], AbstractAsyncContextManager[object]]
+"""What runs beside a server while it takes streams; may raise StartupError."""
+
+
+async def serve(
+    config: ServeConfig,
+    *,
+    shared: bool = False,
+    beside: Beside = contextlib.nullcontext,
+) -> None:
     """Serve in this process until SIGTERM or SIGINT, then drain; a second signal forces. Raises StartupError.
 
-    ``shared`` as for ``start``; ``on_serving`` is called when streams are taken. Sets up the log as the configuration
-    says, and takes over the two signals while it runs.
+    ``shared`` as for ``start``. Sets up the log as the configuration says, and takes over the two signals while it
+    runs.
     """
     logs.configure(config.log_format, config.log_level_number)
     loop = asyncio.get_running_loop()
@@ -205,9 +215,11 @@ async def serve(config: ServeConfig, *, shared: bool = False, on_serving: Callab
             logger.info("stopped before the start was over")
             return
         server = starting.result()
-        on_serving()
-        await stopping.wait()
-        await server.stop()
+        try:
+            async with beside(server):
+                await stopping.wait()
+        finally:
+            await server.stop()
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

@@ -81,6 +81,12 @@ class TimedOut(StreamError):  # noqa: N818
     code = grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+class ClientGone(StreamError):  # noqa: N818
+    """Nobody is there to be answered."""
+
+    code = grpc.StatusCode.CANCELLED
+
+
 class EngineFailure(StreamError):  # noqa: N818
     """The engine, or this server, failed on a frame."""
 

@@ -12,6 +12,7 @@ import grpc.aio
 
 from flowgimbal.server.errors import InvalidArgument, NoSuchStream
 from flowgimbal.server.limits import Places
+from flowgimbal.server.outbox import send
 from flowgimbal.server.stream import Stream
 from flowgimbal.server.turns import Turns
 from flowgimbal.server.watch import Sight, preview
@@ -43,7 +44,7 @@ class ObserverService(pb_grpc.ObserverServiceServicer):
         with self._places.take(), stream.observers.watch() as eye:
             due = time.monotonic()
             while (sight := await eye.next()) is not None:
-                await context.write(await asyncio.to_thread(self._picture, stream, sight, width))
+                await send(context, await asyncio.to_thread(self._picture, stream, sight, width))
                 due = max(due + pause, time.monotonic() - pause)
                 await asyncio.sleep(due - time.monotonic())
 

@@ -17,6 +17,7 @@ from flowgimbal.server.errors import InvalidArgument, StreamError, Undecodable
 from flowgimbal.server.inbox import Context, Inbox
 from flowgimbal.server.job import Job
 from flowgimbal.server.metrics import Metrics
+from flowgimbal.server.outbox import send
 from flowgimbal.server.pipeline import Pipeline
 from flowgimbal.server.session import Counters, Session
 from flowgimbal.server.stages import Decode, Encode, Flow, WarpStage
@@ -155,11 +156,11 @@ class Stream:
         finally:
             self.observers.close()
             pipeline.cancel()
-            for task in (reader, writer):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StreamError):
-                    await task
-            await pipeline.closed()
+            # A server that stops cancels again what its client has cancelled: no thread may be left behind for that.
+            ending = asyncio.ensure_future(_end(pipeline, reader, writer))
+            while not ending.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.shield(ending)
 
     async def _tell_settings(self) -> None:
         self._told = self._settings
@@ -223,7 +224,7 @@ class Stream:
     async def _write(self, response: pb.StreamResponse) -> None:
         try:
             async with asyncio.timeout(self._config.idle_timeout_seconds), self._writing:
-                await self._context.write(response)
+                await send(self._context, response)
         except TimeoutError:
             raise self._session.timed_out("the client took no frame") from None
 
@@ -234,3 +235,11 @@ class Stream:
 
     def _lost(self) -> None:
         self._loop.call_soon_threadsafe(self._drop, 1)
+
+
+async def _end(pipeline: Pipeline, *tasks: asyncio.Task[None]) -> None:
+    """Let go of the tasks, however they end, and of the threads."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await pipeline.closed()

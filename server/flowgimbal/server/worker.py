@@ -12,8 +12,10 @@ import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from flowgimbal.server.app import serve
+from flowgimbal.server.app import Server, serve
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StartupError
 
@@ -49,12 +51,14 @@ async def _work(config: ServeConfig) -> None:
         loop.remove_reader(stdin)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def tell() -> None:
+    @asynccontextmanager
+    async def told(_: Server) -> AsyncIterator[None]:
         sys.stdout.write("\n")
         sys.stdout.flush()
+        yield
 
     loop.add_reader(stdin, orphaned)
-    await serve(config, shared=True, on_serving=tell)
+    await serve(config, shared=True, beside=told)
 
 
 if __name__ == "__main__":

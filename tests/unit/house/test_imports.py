@@ -25,7 +25,13 @@ ONLY_INSIDE_FUNCTIONS = ("flowgimbal.server", "flowgimbal.engines")
 LIGHT = "flowgimbal.server.config"
 
 TRAINING_ROOMS = ("flowgimbal.engines.networks", "flowgimbal.engines.training", "flowgimbal.engines.export")
-EXTRAS = {"torch", "onnx", "onnxscript", "scipy", "tensorrt", "pycuda"}
+PAGE = ("flowgimbal.client.web",)
+# Who may import them as it is imported itself: rooms that are entered when the extra is asked for.
+EXTRAS = {
+    **dict.fromkeys(("torch", "onnx", "onnxscript", "scipy"), TRAINING_ROOMS),
+    **dict.fromkeys(("tensorrt", "pycuda"), ()),
+    "aiohttp": PAGE,
+}
 
 
 def is_in(name: str, package: str) -> bool:
@@ -67,7 +73,7 @@ def faults(name: str, path: Path, source: str) -> list[str]:
     found = []
     for target, line, lazy in imports(ast.parse(source), name, path):
         top = target.partition(".")[0]
-        if top in EXTRAS and not lazy and not any(is_in(name, training) for training in TRAINING_ROOMS):
+        if top in EXTRAS and not lazy and not any(is_in(name, room) for room in EXTRAS[top]):
             found.append(f"line {line}: {target} is an extra: import it inside the function that needs it")
         if top != "flowgimbal" or is_in(target, room) or any(is_in(target, allowed) for allowed in MAY_IMPORT[room]):
             continue
@@ -75,9 +81,11 @@ def faults(name: str, path: Path, source: str) -> list[str]:
             found.append(f"line {line}: {target} is above this room")
         elif not lazy and target != LIGHT and any(is_in(target, upper) for upper in ONLY_INSIDE_FUNCTIONS):
             found.append(f"line {line}: {target} must be imported inside the function that needs it")
-    for target, line, _ in imports(ast.parse(source), name, path):
+    for target, line, lazy in imports(ast.parse(source), name, path):
         if is_in(target, CLI) and not is_in(name, CLI):
             found.append(f"line {line}: the commands stand on top; nothing imports them")
+        if not lazy and not is_in(name, PAGE[0]) and is_in(target, PAGE[0]):
+            found.append(f"line {line}: the page is an extra: import it inside the function that needs it")
     return found
 
 
@@ -92,6 +100,9 @@ def test_imports_point_one_way(name: str) -> None:
         ("flowgimbal.engines.onnx", "from flowgimbal.server.warp import Warp"),
         ("flowgimbal.engines.onnx", "import flowgimbal.v1"),
         ("flowgimbal.engines.onnx", "import torch"),
+        ("flowgimbal.client.live.relay", "import aiohttp"),
+        ("flowgimbal.client.web.site", "import torch"),
+        ("flowgimbal.client.live.relay", "from flowgimbal.client.web import board"),
         ("flowgimbal.engines.onnx", "if True:\n    from torch import nn"),
         ("flowgimbal.server.session", "from flowgimbal import client"),
         ("flowgimbal.server.session", "def f():\n    import flowgimbal.client.errors"),

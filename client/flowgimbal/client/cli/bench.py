@@ -12,6 +12,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.console import say
 from flowgimbal.client.cli.options import UsageError
 from flowgimbal.client.cli.own_server import ServerOptions
@@ -82,8 +83,8 @@ def run(config: Config) -> int:
         return _run_peers(config)
     try:
         if config.sweep:
-            return asyncio.run(_run_sweep(config))
-        figures = asyncio.run(measure(config))
+            return interrupt.run(_run_sweep(config))
+        figures = interrupt.run(measure(config))
     except ValueError as error:
         raise UsageError(str(error)) from error
     if config.json:

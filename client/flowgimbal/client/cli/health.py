@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 
+from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.console import say
 from flowgimbal.client.client import DEFAULT_ADDRESS, Client
 
@@ -19,7 +19,7 @@ class Config:
 
 def run(config: Config) -> int:
     """Print SERVING or NOT_SERVING; 0 if the server takes streams."""
-    serving = asyncio.run(_ask(config))
+    serving = interrupt.run(_ask(config))
     say("SERVING" if serving else "NOT_SERVING")
     return 0 if serving else 1
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
+from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.options import UsageError
 from flowgimbal.client.cli.own_server import ServerOptions, serving
+from flowgimbal.client.cli.web import NO_WEB, web_address
 from flowgimbal.client.settings import Encoding, StreamSettings
+
+if TYPE_CHECKING:
+    from flowgimbal.client.live import Relay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +40,16 @@ class Config(ServerOptions):
     )
     record_raw: str = field(default="", metadata={"help": "file for the pictures as they came", "default": "none"})
     rtsp_transport: str = field(default="tcp", metadata={"help": "how RTSP is carried", "choices": ("tcp", "udp")})
+    web: str = field(default="", metadata={"help": "HOST:PORT of a page to watch and tune it; empty: none"})
     frame_rate: float = field(default=30.0, metadata={"help": "of a folder of pictures [Hz]"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.source:
             raise ValueError("source: where do the pictures come from? e.g. --source rtsp://camera/stream, or test:")
-        if not self.sink and not self.record_raw:
+        if self.web:
+            web_address(self.web)
+        if not self.sink and not self.record_raw and not self.web:
             raise ValueError("sink: where do the pictures go? e.g. --sink udp://127.0.0.1:5600, or steady.mp4")
         if not 0 < self.frame_rate <= 1000:
             raise ValueError(f"frame_rate: {self.frame_rate} is not within (0, 1000]")
@@ -58,7 +68,7 @@ def run(config: Config) -> int:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        asyncio.run(_live(config))
+        interrupt.run(_live(config))
     except ValueError as error:
         raise UsageError(str(error)) from error
     finally:
@@ -73,9 +83,14 @@ async def _live(config: Config) -> None:
     from flowgimbal.client.sinks.sidecar import SidecarSink
     from flowgimbal.client.sources.choose import live_source
 
+    if config.web:
+        try:
+            from flowgimbal.client.web import site  # noqa: F401 - is it there?
+        except ImportError:
+            raise UsageError(NO_WEB) from None
+
     sinks: list[Sink] = [SidecarSink(url) if url.endswith(".jsonl") else MuxSink(url) for url in config.sink]
     raw = [MuxSink(config.record_raw)] if config.record_raw else []
-    loop = asyncio.get_running_loop()
     async with serving(config) as address:
         relay = Relay(
             lambda: live_source(config.source, rtsp_transport=config.rtsp_transport, frame_rate=config.frame_rate),
@@ -93,15 +108,43 @@ async def _live(config: Config) -> None:
             if len(asked) > 1:  # the server does not answer, or takes too long
                 running.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, on_signal)
-        try:
-            await running
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+        with interrupt.signals(on_signal, times=2):
+            async with _page(config, relay, address):
+                await running
     logging.getLogger("flowgimbal.client.live").info(
         "ended: %d frames returned, %d dropped", relay.returned, relay.dropped
     )
+
+
+@asynccontextmanager
+async def _page(config: Config, relay: Relay, address: str) -> AsyncIterator[None]:
+    """The page that shows the relay's stream, if one is wanted."""
+    if not config.web:
+        yield
+        return
+    from flowgimbal.client.redact import shown
+    from flowgimbal.client.web.board import Listed
+    from flowgimbal.client.web.site import page
+
+    def board() -> Iterator[Listed]:
+        if relay.open is not None:
+            client, stream = relay.open
+            info, (width, height) = stream.info, relay.size
+            yield Listed(
+                client,
+                info.stream_id,
+                shown(config.source),
+                info.engine,
+                width,
+                height,
+                stream.sent,
+                stream.received,
+                stream.dropped,
+            )
+
+    try:
+        async with page(*web_address(config.web), board, address) as url:
+            logging.getLogger("flowgimbal.client.live").info("the page: %s", url)
+            yield
+    except OSError as error:
+        raise UsageError(f"web: cannot serve the page at {config.web}: {error.strerror or error}") from error

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM is Ctrl-C to the commands: they clean up. (``serve`` replaces it by its own way of ending.)"""
+    """SIGTERM is Ctrl-C to the commands: they clean up. While an event loop runs, ``interrupt`` sees to it."""
     try:
         before = signal.signal(signal.SIGTERM, _interrupt)
     except ValueError:  # not the main thread: a program calls us, and signals are its own business
@@ -76,9 +76,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _interrupt(*_: object) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does to what it starts with `&`
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.raise_signal(signal.SIGINT)
+    raise KeyboardInterrupt
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:

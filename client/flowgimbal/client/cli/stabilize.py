@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.console import Progress, complain
 from flowgimbal.client.cli.options import UsageError
 from flowgimbal.client.cli.own_server import ServerOptions, serving
@@ -33,7 +33,7 @@ def run(config: Config) -> int:
     if Path(config.output).exists() and Path(config.source).exists() and Path(config.output).samefile(config.source):
         raise UsageError(f"{config.output}: OUT is IN; give it another name")
     try:
-        asyncio.run(_stabilize(config))
+        interrupt.run(_stabilize(config))
     except ValueError as error:
         raise UsageError(str(error)) from error
     return 0

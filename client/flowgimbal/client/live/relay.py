@@ -49,6 +49,10 @@ class Relay:
         self._news = asyncio.Event()
         self._lost_at: float | None = None
         self._next_id = 0
+        self.open: tuple[Client, Stream] | None = None
+        """The stream that runs now, and its connection."""
+        self.size = (0, 0)
+        """Width and height of the picture returned last [pixels]."""
         self.returned = 0
         """Frames that came back."""
         self.dropped = 0
@@ -88,8 +92,12 @@ class Relay:
             try:
                 async with Client(self._address) as client, client.stream(self._settings) as stream:
                     self._opened(stream)
+                    self.open = client, stream
                     pause = RETRY_SECONDS[0]
-                    await self._exchange(stream, backlog, fan)
+                    try:
+                        await self._exchange(stream, backlog, fan)
+                    finally:
+                        self.open = None
             except (InvalidRequest, Unsupported):
                 raise
             except FlowgimbalError as error:
@@ -107,6 +115,7 @@ class Relay:
         try:
             while (steady := await stream.receive()) is not None:
                 self.dropped = before + stream.dropped
+                self.size = steady.width, steady.height
                 if fan.put(_shot(steady)):
                     self.returned += 1
         finally:

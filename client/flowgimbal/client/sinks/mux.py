@@ -12,6 +12,7 @@ from typing import Any
 import av
 
 from flowgimbal.client.errors import MediaError
+from flowgimbal.client.redact import shown
 from flowgimbal.client.settings import Encoding
 from flowgimbal.client.sinks.shot import Shot
 
@@ -29,7 +30,8 @@ class MuxSink:
     """
 
     def __init__(self, url: str) -> None:
-        self.name = url
+        self.name = shown(url)
+        self._url = url
         self._scheme = url.partition("://")[0].lower() if "://" in url else ""
         self._container: Any = None
         self._stream: Any = None
@@ -75,11 +77,11 @@ class MuxSink:
         kind = _FORMATS.get(self._scheme)
         target: Any = self._target()
         options = {"flush_packets": "1"}
-        if self._scheme == "udp" and "pkt_size" not in self.name:
+        if self._scheme == "udp" and "pkt_size" not in self._url:
             target = f"{target}{'&' if '?' in target else '?'}pkt_size={_TS_PACKETS}"
         if self._scheme == "rtsp":
             options["rtsp_transport"] = "tcp"
-        if self.name == PIPE:
+        if self._url == PIPE:
             kind = "mpegts"
         with av.open(io.BytesIO(shot.data), format=_RAW[shot.encoding]) as probe:
             self._container = av.open(target, "w", format=kind, options=options)
@@ -89,12 +91,12 @@ class MuxSink:
         self._parts += 1
 
     def _target(self) -> Any:
-        if self.name == PIPE:
+        if self._url == PIPE:
             return sys.stdout.buffer
         if self._scheme or not self._parts:
-            return self.name
+            return self._url
         # A recording that had to be begun anew does not overwrite what it has.
-        path = Path(self.name)
+        path = Path(self._url)
         return str(path.with_stem(f"{path.stem}-{self._parts + 1}"))
 
     def _drop(self) -> None:

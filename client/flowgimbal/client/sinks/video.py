@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -48,6 +49,7 @@ class VideoSink:
         self._container: Any = None
         self._audio: AudioCopy | None = None
         self._last_slot: int | None = None
+        self._writing = threading.Lock()  # a write that its caller gave up goes on: nothing may be closed under it
 
     def __enter__(self) -> Self:
         try:
@@ -63,27 +65,31 @@ class VideoSink:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        except (av.FFmpegError, OSError) as error:
-            if isinstance(error, MediaError):
-                raise
-            raise MediaError(f"{self.path}: cannot be completed: {_reason(error)}") from error
-        finally:
-            self._discard()
+        with self._writing:
+            try:
+                if kind is None:
+                    self._finish()
+            except (av.FFmpegError, OSError) as error:
+                if isinstance(error, MediaError):
+                    raise
+                raise MediaError(f"{self.path}: cannot be completed: {_reason(error)}") from error
+            finally:
+                self._discard()
 
     def write(self, frame: Frame | SteadyFrame, ticks: int) -> None:
         """Add a picture, shown at ``ticks`` of the format's time base; times must rise."""
         picture = self._picture(frame)
         seconds = ticks * self._form.time_base
-        picture.pts, picture.time_base = self._slot(seconds), self._time_base
-        try:
-            self._container.mux(self._stream.encode(picture))
-            if self._audio is not None:
-                self._audio.until(seconds)
-        except av.FFmpegError as error:
-            raise MediaError(f"{self.path}: cannot be written: {_reason(error)}") from error
+        with self._writing:
+            if self._container is None:
+                raise MediaError(f"{self.path}: cannot be written: it is closed")
+            picture.pts, picture.time_base = self._slot(seconds), self._time_base
+            try:
+                self._container.mux(self._stream.encode(picture))
+                if self._audio is not None:
+                    self._audio.until(seconds)
+            except av.FFmpegError as error:
+                raise MediaError(f"{self.path}: cannot be written: {_reason(error)}") from error
 
     def _open(self) -> None:
         form = self._form

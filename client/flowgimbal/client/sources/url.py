@@ -13,6 +13,7 @@ import av
 from av.bitstream import BitStreamFilterContext
 
 from flowgimbal.client.errors import MediaError
+from flowgimbal.client.redact import shown
 from flowgimbal.client.settings import Encoding
 from flowgimbal.client.sources.format import format_of
 from flowgimbal.client.sources.pace import paced
@@ -50,6 +51,7 @@ class UrlSource:
 
     def __init__(self, url: str, *, rtsp_transport: str = "tcp") -> None:
         self._url = url
+        self._name = shown(url)
         self._transport = rtsp_transport
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._container: Any = None
@@ -63,10 +65,10 @@ class UrlSource:
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             self._close()
-            raise MediaError(f"{self._url}: cannot be opened: {_reason(error)}") from error
+            raise MediaError(f"{self._name}: cannot be opened: {_reason(error)}") from error
         if not self._container.streams.video:
             self._close()
-            raise MediaError(f"{self._url}: there is no video in it")
+            raise MediaError(f"{self._name}: there is no video in it")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,7 +107,7 @@ class UrlSource:
                 if packet.size:
                     yield packet
         except av.FFmpegError as error:
-            raise MediaError(f"{self._url}: lost: {_reason(error)}") from error
+            raise MediaError(f"{self._name}: lost: {_reason(error)}") from error
 
     def _opening(self) -> Opening:
         scheme = _scheme(self._url)
@@ -125,7 +127,7 @@ class UrlSource:
         """RTP says nothing of itself: FFmpeg is told by a session description what comes to the port."""
         host, colon, port = self._url.partition("://")[2].partition("?")[0].strip("/").rpartition(":")
         if not colon or not port.isdigit():
-            raise MediaError(f"{self._url}: cannot be opened: write {scheme}://HOST:PORT")
+            raise MediaError(f"{self._name}: cannot be opened: write {scheme}://HOST:PORT")
         self._scratch = tempfile.TemporaryDirectory(prefix="flowgimbal-")
         path = Path(self._scratch.name) / "session.sdp"
         path.write_text(session_description(host or "0.0.0.0", int(port), _RTP[scheme]))

@@ -1,0 +1,1 @@
+"""What the browser loads: no build step, and nothing from elsewhere."""
