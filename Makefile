@@ -51,7 +51,7 @@ lint-format: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 
 lint-shell: $(VENV)/.dev
-	@$(BIN)/shellcheck .ci/run .ci/check_container.sh docker/install.sh
+	@$(BIN)/shellcheck .ci/run .ci/check_container.sh .ci/programs.sh docker/install.sh examples/*/*.sh
 
 lint-docker: $(VENV)/.dev
 	@$(BIN)/hadolint docker/Dockerfile.cpu docker/Dockerfile.gpu

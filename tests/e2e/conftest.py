@@ -111,3 +111,42 @@ def run():
             return program
 
         yield start
+
+
+RTSP_SERVER = """
+import sys
+import gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer
+Gst.init(None)
+server = GstRtspServer.RTSPServer()
+server.set_service(sys.argv[1])
+factory = GstRtspServer.RTSPMediaFactory()
+factory.set_launch(f"( filesrc location={sys.argv[2]} ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 )")
+factory.set_shared(True)
+server.get_mount_points().add_factory("/camera", factory)
+assert server.attach(None)
+sys.stderr.write("ready\\n")
+GLib.MainLoop().run()
+"""
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+def has_rtsp_server() -> bool:
+    check = [SYSTEM_PYTHON, "-c", RTSP_SERVER.partition("Gst.init")[0]]
+    return Path(SYSTEM_PYTHON).exists() and not subprocess.run(check, capture_output=True, check=False).returncode
+
+
+@pytest.fixture
+def rtsp_server(run):
+    """Starts GStreamer's RTSP server on a port: the bundled clip at ``/camera``, from its beginning for each reader."""
+    if not has_rtsp_server():
+        pytest.skip("needs Debian's python3-gi and gir1.2-gst-rtsp-server-1.0")
+
+    def start(port: int) -> Program:
+        server = run(SYSTEM_PYTHON, "-c", RTSP_SERVER, port, BUNDLED_CLIP)
+        server.wait_for("ready")
+        return server
+
+    return start

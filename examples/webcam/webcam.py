@@ -1,4 +1,4 @@
-"""Steady a camera or a video file: python examples/minimal.py [SOURCE] [ADDRESS]; a server must be running."""
+"""Steady a camera or a video file: python webcam.py [SOURCE] [ADDRESS]; a server must be running."""
 
 import sys
 
