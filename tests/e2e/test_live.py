@@ -195,6 +195,21 @@ def test_a_folder_of_pictures_and_a_sink_over_udp(run, tmp_path):
     assert program.exit_code() == 0
 
 
+def test_another_sender_is_taken_up(run, tmp_path):
+    """Each begins with numbers of its own, half of which look like old ones to a reader that knows the one before."""
+    port, sidecar = udp_port(), tmp_path / "s.jsonl"
+    program = live(run, "--source", f"rtp://127.0.0.1:{port}", "--sink", sidecar)
+    seen = 0
+    for _ in range(5):
+        sender = publish(run, "-f", "rtp", f"rtp://127.0.0.1:{port}")
+        seen = len(grown(sidecar, seen + 20))
+        sender.end(signal.SIGKILL)
+    assert program.count("gone") == 0
+    lines = lines_of(sidecar)
+    assert all(after["time_ns"] > before["time_ns"] for before, after in pairwise(lines))
+    assert program.end() == 0
+
+
 class LossyRoad(threading.Thread):
     """Forwards datagrams from one port to another, and loses two of a hundred."""
 

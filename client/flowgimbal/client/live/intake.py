@@ -10,11 +10,11 @@ from collections.abc import Callable
 from flowgimbal.client.errors import MediaError
 from flowgimbal.client.live.backlog import Backlog
 from flowgimbal.client.live.clock import SourceClock
-from flowgimbal.client.sources.unit import LiveSource, Unit
+from flowgimbal.client.sources.unit import LiveSource, Silent, Unit
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = (0.25, 2.0)
+RETRY_SECONDS = (0.25, 1.0)
 """The pause before the source is opened again, at first and at most."""
 
 
@@ -56,6 +56,9 @@ class Intake(threading.Thread):
                     if self._read():
                         return
                     self._went(MediaError("it ended"))
+                except Silent:  # the watch over the units says so
+                    self._clock.restart()
+                    continue
                 except MediaError as error:
                     if self.failure is not None:
                         return
@@ -74,6 +77,8 @@ class Intake(threading.Thread):
                     if self._stopping.is_set():
                         return True
                     self._take(unit)
+        except Silent:
+            raise
         except MediaError as error:
             if source.ends or not self.units:
                 self.failure = error

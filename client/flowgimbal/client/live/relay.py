@@ -22,7 +22,7 @@ from flowgimbal.client.stream import Stream
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = (0.25, 2.0)
+RETRY_SECONDS = (0.25, 1.0)
 """The pause before a server is tried again, at first and at most."""
 FREEZE_SECONDS = 2.0
 """A source that gives nothing for so long is said to be frozen."""

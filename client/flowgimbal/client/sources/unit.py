@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from flowgimbal.client.errors import MediaError
 from flowgimbal.client.settings import Encoding
 
 
@@ -23,6 +24,10 @@ class Unit:
     time_ns: int | None
     key: bool = True
     decode_ns: int | None = None
+
+
+class Silent(MediaError):  # noqa: N818 - it is no fault
+    """Nothing came for a while from a source that has no connection to lose; it is opened anew to be ready for more."""
 
 
 class LiveSource(Protocol):

@@ -17,16 +17,20 @@ from flowgimbal.client.redact import shown
 from flowgimbal.client.settings import Encoding
 from flowgimbal.client.sources.format import format_of
 from flowgimbal.client.sources.pace import paced
-from flowgimbal.client.sources.unit import Unit
+from flowgimbal.client.sources.unit import Silent, Unit
 from flowgimbal.client.sources.video import conformed, i420
 
 OPEN_SECONDS = 10.0
 SILENT_SECONDS = 10.0
-"""A connection that says nothing for so long is dead. (UDP has none: silence there ends by itself.)"""
+"""A connection that says nothing for so long is dead."""
+DATAGRAM_SILENT_SECONDS = 0.75
+"""Datagrams come from whoever sends: after a silence it may be another sender, whose packets FFmpeg would take for old
+ones and leave out. (FFmpeg asks twice: it takes twice as long before it gives up.)"""
 
 _PASSED = {"h264": Encoding.H264, "hevc": Encoding.HEVC, "mjpeg": Encoding.JPEG}
 # Annex B, with parameter sets before each key frame: a server that is started anew in mid-stream needs them there.
 _FILTERS = {"h264": "h264_mp4toannexb,dump_extra=freq=k", "hevc": "hevc_mp4toannexb,dump_extra=freq=k"}
+_DATAGRAMS = (None, DATAGRAM_SILENT_SECONDS)
 _CONNECTED = ("rtsp", "rtsps", "tcp", "http", "https", "rtmp", "rtmps", "srt")
 _RTP = {"rtp": "H264", "rtp+h264": "H264", "rtp+h265": "H265"}
 _RTP_PAYLOAD = 96
@@ -39,7 +43,7 @@ class Opening:
     target: Any
     format: str | None = None
     options: dict[str, str] = field(default_factory=dict)
-    timeout: tuple[float, float] | None = None
+    timeout: tuple[float | None, float] | None = None
     ends: bool = False
 
 
@@ -106,21 +110,30 @@ class UrlSource:
             for packet in self._container.demux(stream):
                 if packet.size:
                     yield packet
+        except av.ExitError as error:
+            if self._silence_is_news:
+                raise MediaError(f"{self._name}: lost: it said nothing for {SILENT_SECONDS:g} s") from error
+            raise Silent(f"{self._name}: it said nothing") from error
         except av.FFmpegError as error:
             raise MediaError(f"{self._name}: lost: {_reason(error)}") from error
+
+    @property
+    def _silence_is_news(self) -> bool:
+        return _scheme(self._url) in _CONNECTED
 
     def _opening(self) -> Opening:
         scheme = _scheme(self._url)
         if self._url == "-":
             return Opening(sys.stdin.buffer)
         if scheme in _RTP:
-            return Opening(str(self._sdp(scheme)), "sdp", {"protocol_whitelist": "file,udp,rtp"})
+            return Opening(str(self._sdp(scheme)), "sdp", {"protocol_whitelist": "file,udp,rtp"}, _DATAGRAMS)
         if scheme in ("rtsp", "rtsps"):
             options = {"rtsp_transport": self._transport, "analyzeduration": "1000000"}
             return Opening(self._url, None, options, (OPEN_SECONDS, SILENT_SECONDS))
         if scheme == "udp":
             # Probing ends with the first parameter sets; a longer look would only add to the delay.
-            return Opening(_with(self._url, "fifo_size=50000&overrun_nonfatal=1"), None, {"analyzeduration": "1000000"})
+            url = _with(self._url, "fifo_size=50000&overrun_nonfatal=1")
+            return Opening(url, None, {"analyzeduration": "1000000"}, _DATAGRAMS)
         return Opening(self._url, timeout=(OPEN_SECONDS, SILENT_SECONDS) if scheme in _CONNECTED else None)
 
     def _sdp(self, scheme: str) -> Path:
