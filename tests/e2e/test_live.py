@@ -210,6 +210,88 @@ def test_another_sender_is_taken_up(run, tmp_path):
     assert program.end() == 0
 
 
+@pytest.mark.parametrize(
+    ("form", "sink", "back"),
+    [
+        (("-f", "yuv4mpegpipe"), "y4m:-", ()),
+        (
+            ("-f", "rawvideo", "-pix_fmt", "nv12"),
+            "raw:-",
+            ("-f", "rawvideo", "-video_size", "640x360", "-framerate", "25", "-pixel_format", "yuv420p"),
+        ),
+    ],
+)
+def test_pictures_through_pipes(tmp_path, form, sink, back):
+    """A test picture comes back as it was, at strength 0, but for the coding: through ffmpeg on both sides."""
+    picture = (
+        "ffmpeg",
+        "-v",
+        "error",
+        "-re",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=640x360:rate=25:duration=3",
+        *form,
+        "-",
+    )
+    source = subprocess.Popen(picture, stdout=subprocess.PIPE)
+    origin = "-" if sink == "y4m:-" else "raw:-?size=640x360&rate=25&format=nv12"
+    quality = ("--output-quality", "95", "--smoothing-strength", "0")
+    command = [*COMMAND, "live", "--source", origin, "--sink", sink, *quality]
+    piped = subprocess.run(command, stdin=source.stdout, capture_output=True, timeout=LIMIT, check=False)
+    source.stdout.close()
+    assert source.wait(LIMIT) == 0
+    assert piped.returncode == 0, piped.stderr
+    received = tmp_path / "received"
+    received.write_bytes(piped.stdout)
+    decode = ("ffmpeg", "-v", "error", *back, "-i", received, "-f", "rawvideo", "-pix_fmt", "gray", "-")
+    shown = np.frombuffer(subprocess.run(decode, capture_output=True, check=True).stdout, np.uint8).reshape(
+        -1, 360, 640
+    )
+    assert len(shown) > 30
+    if sink == "y4m:-":
+        assert b" F25:1 " in piped.stdout[:100]
+    again = ("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=3")
+    sent = subprocess.run([*again, "-f", "rawvideo", "-pix_fmt", "gray", "-"], capture_output=True, check=True).stdout
+    sent = np.frombuffer(sent, np.uint8).reshape(-1, 360, 640).astype(float)
+    nearest = [np.sqrt(((sent - picture) ** 2).mean((1, 2))).min() for picture in shown[5:25]]
+    assert max(nearest) < 4
+
+
+def klv_file(path: Path) -> list[tuple[int, bytes]]:
+    """The bundled clip as a transport stream with metadata beside every fifth picture; times [90 kHz] and packets."""
+    sent = []
+    with av.open(str(BUNDLED_CLIP)) as source, av.open(str(path), "w", format="mpegts") as out:
+        video = out.add_stream_from_template(source.streams.video[0])
+        metadata = out.add_data_stream("klv")
+        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            if number % 5 == 0:
+                klv = av.Packet(bytes.fromhex("060e2b34") + number.to_bytes(2, "big"))
+                klv.stream, klv.time_base = metadata, packet.time_base
+                klv.pts = klv.dts = packet.dts
+                sent.append((int(packet.dts * packet.time_base * 90_000), bytes(klv)))
+                out.mux(klv)
+            packet.stream = video
+            out.mux(packet)
+    return sent
+
+
+@pytest.mark.parametrize("sink", ["steady.ts", "raw.ts"])
+def test_metadata_of_a_transport_stream_is_passed_on(run, tmp_path, sink):
+    sent = klv_file(tmp_path / "drone.ts")
+    sinks = ("--sink", tmp_path / "steady.ts", "--sink", tmp_path / "s.mkv", "--record-raw", tmp_path / "raw.ts")
+    assert live(run, "--source", tmp_path / "drone.ts", *sinks, "--mode", "lossless").exit_code() == 0
+    with av.open(str(tmp_path / sink)) as container:
+        packets = [(packet.stream.type, packet.pts, bytes(packet)) for packet in container.demux() if packet.size]
+    received = [(pts, data) for kind, pts, data in packets if kind == "data"]
+    first = min(pts for kind, pts, _ in packets if kind == "video")
+    assert [data for _, data in received] == [data for _, data in sent]
+    shift = received[0][0] - sent[0][0]
+    assert [at - shift for at, _ in received] == [at for at, _ in sent]
+    assert abs(received[0][0] - first) <= 3_600 * 3
+
+
 class LossyRoad(threading.Thread):
     """Forwards datagrams from one port to another, and loses two of a hundred."""
 

@@ -20,11 +20,12 @@ from flowgimbal.client.live.backlog import Backlog
 from flowgimbal.client.live.clock import JUMP_NS, SourceClock
 from flowgimbal.client.live.fan import Fan
 from flowgimbal.client.live.intake import Intake
+from flowgimbal.client.live.metadata import Metadata
 from flowgimbal.client.sinks.mux import MuxSink
 from flowgimbal.client.sinks.shot import Shot, is_key
 from flowgimbal.client.sources.choose import live_source
 from flowgimbal.client.sources.pace import paced
-from flowgimbal.client.sources.unit import Unit
+from flowgimbal.client.sources.unit import Klv, Unit
 from flowgimbal.client.sources.url import session_description
 
 S = 1_000_000_000
@@ -264,3 +265,20 @@ def test_folders_and_devices(tmp_path):
         pass
     with pytest.raises(MediaError, match="write rtp://HOST:PORT"), live_source("rtp://nowhere"):
         pass
+
+
+def test_metadata_goes_out_with_the_first_picture_that_is_not_older():
+    metadata = Metadata()
+    assert metadata.take(0) is None  # a source without any
+    metadata.put(0, ())
+    metadata.put(40, (Klv(-5, b"a"), Klv(0, b"b")))
+    metadata.put(80, (Klv(0, b"c"),))
+    metadata.put(120, (Klv(0, b"d"),))
+    assert metadata.take(0) == ()
+    assert metadata.take(80) == (Klv(-45, b"a"), Klv(-40, b"b"), Klv(0, b"c"))  # the picture at 40 was dropped
+    for time_ns, name in ((40, b"a"), (80, b"c"), (120, b"d")):
+        metadata.put(time_ns, (Klv(0, name),))  # a new server is sent all again
+    assert metadata.take(200) == (Klv(-80, b"d"),)
+    for time_ns in range(1000, 3001):
+        metadata.put(time_ns, (Klv(0, b"e"),))
+    assert len(metadata.take(4000)) == 1000

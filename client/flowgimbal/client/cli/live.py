@@ -28,14 +28,14 @@ class Config(ServerOptions):
         default="",
         metadata={
             "help": "rtsp://..., rtp://HOST:PORT, udp://HOST:PORT, /dev/video0, a file, a folder of pictures,"
-            " - (stdin), or test: (a test picture)"
+            " - (stdin), raw:-?size=WxH&rate=30&format=nv12 (bare pictures), or test: (a test picture)"
         },
     )
     sink: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": "rtp://HOST:PORT, udp://HOST:PORT, rtsp://..., a file (.mp4 .mkv .ts), - (stdout, MPEG-TS), or"
-            " FILE.jsonl (transforms); as many as wanted"
+            "help": "rtp://HOST:PORT, udp://HOST:PORT, rtsp://..., a file (.mp4 .mkv .ts), - (stdout, MPEG-TS),"
+            " y4m:- or raw:- (pictures), or FILE.jsonl (transforms); as many as wanted"
         },
     )
     record_raw: str = field(default="", metadata={"help": "file for the pictures as they came", "default": "none"})
@@ -78,9 +78,8 @@ def run(config: Config) -> int:
 
 async def _live(config: Config) -> None:
     from flowgimbal.client.live import Relay
+    from flowgimbal.client.sinks.choose import live_sink
     from flowgimbal.client.sinks.mux import MuxSink
-    from flowgimbal.client.sinks.shot import Sink
-    from flowgimbal.client.sinks.sidecar import SidecarSink
     from flowgimbal.client.sources.choose import live_source
 
     if config.web:
@@ -89,7 +88,7 @@ async def _live(config: Config) -> None:
         except ImportError:
             raise UsageError(NO_WEB) from None
 
-    sinks: list[Sink] = [SidecarSink(url) if url.endswith(".jsonl") else MuxSink(url) for url in config.sink]
+    sinks = [live_sink(url) for url in config.sink]
     raw = [MuxSink(config.record_raw)] if config.record_raw else []
     async with serving(config) as address:
         relay = Relay(

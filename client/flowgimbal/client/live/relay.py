@@ -15,9 +15,10 @@ from flowgimbal.client.frame import Frame, SteadyFrame
 from flowgimbal.client.live.backlog import Backlog
 from flowgimbal.client.live.fan import Fan
 from flowgimbal.client.live.intake import Intake
+from flowgimbal.client.live.metadata import Metadata
 from flowgimbal.client.settings import Mode, StreamSettings
 from flowgimbal.client.sinks.shot import Shot, Sink, is_key
-from flowgimbal.client.sources.unit import LiveSource, Unit
+from flowgimbal.client.sources.unit import Klv, LiveSource, Unit
 from flowgimbal.client.stream import Stream
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Relay:
         self._news = asyncio.Event()
         self._lost_at: float | None = None
         self._next_id = 0
+        self._metadata = Metadata()
         self.open: tuple[Client, Stream] | None = None
         """The stream that runs now, and its connection."""
         self.size = (0, 0)
@@ -116,7 +118,7 @@ class Relay:
             while (steady := await stream.receive()) is not None:
                 self.dropped = before + stream.dropped
                 self.size = steady.width, steady.height
-                if fan.put(_shot(steady)):
+                if fan.put(_shot(steady, self._metadata.take(steady.capture_time_ns))):
                     self.returned += 1
         finally:
             sending.cancel()
@@ -130,6 +132,7 @@ class Relay:
                     await self._wait()
                     continue
                 time_ns, unit = stamped
+                self._metadata.put(time_ns, unit.klv)
                 frame = Frame(unit.data, unit.encoding, unit.width, unit.height)
                 await stream.send(frame, frame_id=self._next_id, capture_time_ns=time_ns)
                 self._next_id += 1
@@ -172,16 +175,18 @@ class Relay:
             logger.warning("the server is gone: %s; trying again", error)
 
 
-def _shot(steady: SteadyFrame) -> Shot:
+def _shot(steady: SteadyFrame, klv: tuple[Klv, ...] | None) -> Shot:
     key = is_key(steady.data, steady.encoding)
-    return Shot(steady.data, steady.encoding, steady.width, steady.height, steady.capture_time_ns, key, steady)
+    size = steady.width, steady.height
+    return Shot(steady.data, steady.encoding, *size, steady.capture_time_ns, key, steady, klv=klv)
 
 
 def _put_raw(raw: Fan, time_ns: int, unit: Unit) -> None:
     if raw.outlets:
         shift = 0 if unit.time_ns is None else time_ns - unit.time_ns
         decode_ns = None if unit.decode_ns is None else unit.decode_ns + shift
-        raw.put(Shot(unit.data, unit.encoding, unit.width, unit.height, time_ns, unit.key, decode_ns=decode_ns))
+        size = unit.width, unit.height
+        raw.put(Shot(unit.data, unit.encoding, *size, time_ns, unit.key, decode_ns=decode_ns, klv=unit.klv))
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:

@@ -38,6 +38,8 @@ class MuxSink:
         self._made_for: object = None
         self._last = -(1 << 62)  # times before a source's zero are negative
         self._parts = 0
+        self._klv: Any = None
+        self._last_klv = -(1 << 62)
 
     def write(self, shot: Shot) -> None:
         """See ``Sink``; units before the first key frame are left out."""
@@ -57,6 +59,8 @@ class MuxSink:
             packet.pts = max(_ticks(shot.time_ns), self._last)
             packet.is_keyframe = shot.key
             self._container.mux(packet)
+            if self._klv is not None and shot.klv:
+                self._write_klv(shot)
         except (av.FFmpegError, OSError, ValueError) as error:
             self._drop()
             reason = getattr(error, "strerror", None) or str(error)
@@ -87,8 +91,19 @@ class MuxSink:
             self._container = av.open(target, "w", format=kind, options=options)
             self._stream = self._container.add_stream_from_template(probe.streams.video[0])
         self._stream.time_base = CLOCK
+        # Of the containers that FFmpeg writes, the transport stream alone takes it.
+        transport = self._container.format.name == "mpegts"
+        self._klv = self._container.add_data_stream("klv") if transport and shot.klv is not None else None
         self._container.start_encoding()
         self._parts += 1
+
+    def _write_klv(self, shot: Shot) -> None:
+        for klv in shot.klv or ():
+            packet = av.Packet(klv.data)
+            packet.stream, packet.time_base = self._klv, CLOCK
+            self._last_klv = max(self._last_klv, _ticks(shot.time_ns + klv.offset_ns))
+            packet.pts = packet.dts = self._last_klv
+            self._container.mux(packet)
 
     def _target(self) -> Any:
         if self._url == PIPE:

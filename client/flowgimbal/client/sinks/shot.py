@@ -7,6 +7,7 @@ from typing import Protocol
 
 from flowgimbal.client.frame import SteadyFrame
 from flowgimbal.client.settings import Encoding
+from flowgimbal.client.sources.unit import Klv
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class Shot:
     """``key``: a decoder can begin here; ``steady`` None for a raw picture.
 
     ``time_ns`` is that of presentation, ``decode_ns`` that of decoding where they differ: it rises from shot to shot.
+    ``klv`` is the metadata that belongs here, None where the source has none at all.
     """
 
     data: bytes
@@ -24,6 +26,7 @@ class Shot:
     key: bool
     steady: SteadyFrame | None = None
     decode_ns: int | None = None
+    klv: tuple[Klv, ...] | None = None
 
 
 class Sink(Protocol):

@@ -11,10 +11,19 @@ from flowgimbal.client.settings import Encoding
 
 
 @dataclass(frozen=True, slots=True)
+class Klv:
+    """A packet of metadata (SMPTE 336, MISB); ``offset_ns`` is its time less that of the unit that it came before."""
+
+    offset_ns: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """``time_ns``, of presentation, is on the source's clock, None where it has none; ``key``: needs no unit before it.
 
-    ``decode_ns`` is the time of decoding where pictures are reordered; None: that of presentation.
+    ``decode_ns`` is the time of decoding where pictures are reordered; None: that of presentation. ``klv`` came before
+    it; None: the source has no such stream.
     """
 
     data: bytes
@@ -24,6 +33,7 @@ class Unit:
     time_ns: int | None
     key: bool = True
     decode_ns: int | None = None
+    klv: tuple[Klv, ...] | None = None
 
 
 class Silent(MediaError):  # noqa: N818 - it is no fault

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 import av
 from av.bitstream import BitStreamFilterContext
@@ -17,7 +18,7 @@ from flowgimbal.client.redact import shown
 from flowgimbal.client.settings import Encoding
 from flowgimbal.client.sources.format import format_of
 from flowgimbal.client.sources.pace import paced
-from flowgimbal.client.sources.unit import Silent, Unit
+from flowgimbal.client.sources.unit import Klv, Silent, Unit
 from flowgimbal.client.sources.video import conformed, i420
 
 OPEN_SECONDS = 10.0
@@ -27,6 +28,11 @@ DATAGRAM_SILENT_SECONDS = 0.75
 """Datagrams come from whoever sends: after a silence it may be another sender, whose packets FFmpeg would take for old
 ones and leave out. (FFmpeg asks twice: it takes twice as long before it gives up.)"""
 
+MAX_KLV = 256
+"""Packets of metadata that may come between two pictures; more are left out."""
+
+RAW = "raw:"
+_RAW_OPTIONS = {"size": "video_size", "rate": "framerate", "format": "pixel_format"}
 _PASSED = {"h264": Encoding.H264, "hevc": Encoding.HEVC, "mjpeg": Encoding.JPEG}
 # Annex B, with parameter sets before each key frame: a server that is started anew in mid-stream needs them there.
 _FILTERS = {"h264": "h264_mp4toannexb,dump_extra=freq=k", "hevc": "hevc_mp4toannexb,dump_extra=freq=k"}
@@ -48,7 +54,8 @@ class Opening:
 
 
 class UrlSource:
-    """``url``: a file, ``rtsp://``, ``rtp://HOST:PORT`` (H.264; ``rtp+h265://``), ``udp://`` (MPEG-TS), ``-``: stdin.
+    """``url``: a file, ``rtsp://``, ``rtp://HOST:PORT`` (H.264; ``rtp+h265://``), ``udp://`` (MPEG-TS), ``-``: stdin,
+    ``raw:TARGET?size=WIDTHxHEIGHT&rate=30&format=yuv420p``: bare pictures.
 
     A context manager, as ``LiveSource`` says. Raises MediaError.
     """
@@ -59,6 +66,8 @@ class UrlSource:
         self._transport = rtsp_transport
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._container: Any = None
+        self._metadata: list[Any] = []
+        self._klv: list[tuple[int | None, bytes]] = []
         self.ends = _scheme(url) in ("", "file")
 
     def __enter__(self) -> Self:
@@ -73,6 +82,7 @@ class UrlSource:
         if not self._container.streams.video:
             self._close()
             raise MediaError(f"{self._name}: there is no video in it")
+        self._metadata = [stream for stream in self._container.streams.data if stream.name == "klv"]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,7 +92,8 @@ class UrlSource:
         """See ``LiveSource``."""
         stream = self._container.streams.video[0]
         found = self._passed(stream) if stream.codec_context.name in _PASSED else self._decoded(stream)
-        return paced(found) if self.ends and self._url != "-" else found
+        piped = self._url == "-" or self._url.startswith(f"{RAW}-")
+        return found if piped or not self.ends else paced(found)
 
     def _passed(self, stream: Any) -> Iterator[Unit]:
         name = stream.codec_context.name
@@ -90,8 +101,9 @@ class UrlSource:
         for packet in self._packets(stream):
             for unit in annex_b.filter(packet) if annex_b else [packet]:
                 context, time_base = stream.codec_context, stream.time_base
-                shown, due = _nanoseconds(unit.pts, time_base), _nanoseconds(unit.dts, time_base)
-                yield Unit(bytes(unit), _PASSED[name], context.width, context.height, shown, unit.is_keyframe, due)
+                seen, due = _nanoseconds(unit.pts, time_base), _nanoseconds(unit.dts, time_base)
+                size = context.width, context.height
+                yield Unit(bytes(unit), _PASSED[name], *size, seen, unit.is_keyframe, due, self._take_klv(seen))
 
     def _decoded(self, stream: Any) -> Iterator[Unit]:
         form = None
@@ -102,20 +114,29 @@ class UrlSource:
                 continue  # the next one may be whole
             for picture in pictures:
                 form = form or format_of(stream, picture)
-                data, shown = i420(conformed(picture, form)), _nanoseconds(picture.pts, stream.time_base)
-                yield Unit(data, Encoding.I420, form.width, form.height, shown)
+                data, seen = i420(conformed(picture, form)), _nanoseconds(picture.pts, stream.time_base)
+                yield Unit(data, Encoding.I420, form.width, form.height, seen, klv=self._take_klv(seen))
 
     def _packets(self, stream: Any) -> Iterator[Any]:
         try:
-            for packet in self._container.demux(stream):
-                if packet.size:
+            for packet in self._container.demux(stream, *self._metadata):
+                if packet.size and packet.stream is stream:
                     yield packet
+                elif packet.size and len(self._klv) < MAX_KLV:
+                    self._klv.append((_nanoseconds(packet.pts, packet.time_base), bytes(packet)))
         except av.ExitError as error:
             if self._silence_is_news:
                 raise MediaError(f"{self._name}: lost: it said nothing for {SILENT_SECONDS:g} s") from error
             raise Silent(f"{self._name}: it said nothing") from error
         except av.FFmpegError as error:
             raise MediaError(f"{self._name}: lost: {_reason(error)}") from error
+
+    def _take_klv(self, time_ns: int | None) -> tuple[Klv, ...] | None:
+        """The metadata since the last call, for a unit of that time; None: there is no stream of it."""
+        if not self._metadata:
+            return None
+        found, self._klv = self._klv, []
+        return tuple(Klv(0 if None in (at, time_ns) else at - time_ns, data) for at, data in found)  # type: ignore[operator]
 
     @property
     def _silence_is_news(self) -> bool:
@@ -125,6 +146,8 @@ class UrlSource:
         scheme = _scheme(self._url)
         if self._url == "-":
             return Opening(sys.stdin.buffer)
+        if self._url.startswith(RAW):
+            return self._raw()
         if scheme in _RTP:
             return Opening(str(self._sdp(scheme)), "sdp", {"protocol_whitelist": "file,udp,rtp"}, _DATAGRAMS)
         if scheme in ("rtsp", "rtsps"):
@@ -135,6 +158,17 @@ class UrlSource:
             url = _with(self._url, "fifo_size=50000&overrun_nonfatal=1")
             return Opening(url, None, {"analyzeduration": "1000000"}, _DATAGRAMS)
         return Opening(self._url, timeout=(OPEN_SECONDS, SILENT_SECONDS) if scheme in _CONNECTED else None)
+
+    def _raw(self) -> Opening:
+        """Bare pictures say nothing of themselves: the query does."""
+        target, _, query = self._url.removeprefix(RAW).partition("?")
+        said = dict(parse_qsl(query))
+        if "size" not in said or not said.keys() <= _RAW_OPTIONS.keys():
+            raise MediaError(
+                f"{self._name}: cannot be opened: write {RAW}TARGET?size=WIDTHxHEIGHT&rate=30&format=yuv420p"
+            )
+        options = {_RAW_OPTIONS[name]: value for name, value in said.items()}
+        return Opening(sys.stdin.buffer if target == "-" else target, "rawvideo", options)
 
     def _sdp(self, scheme: str) -> Path:
         """RTP says nothing of itself: FFmpeg is told by a session description what comes to the port."""

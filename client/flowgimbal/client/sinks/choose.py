@@ -1,0 +1,17 @@
+"""Which sink a URL means."""
+
+from __future__ import annotations
+
+from flowgimbal.client.sinks.mux import MuxSink
+from flowgimbal.client.sinks.planes import FORMATS, PlaneSink
+from flowgimbal.client.sinks.shot import Sink
+from flowgimbal.client.sinks.sidecar import SidecarSink
+
+
+def live_sink(url: str) -> Sink:
+    """The sink for ``url``, not opened yet: a sidecar (.jsonl), ``y4m:`` or ``raw:`` planes, or what FFmpeg writes."""
+    if url.endswith(".jsonl"):
+        return SidecarSink(url)
+    if url.partition(":")[0] in FORMATS:
+        return PlaneSink(url)
+    return MuxSink(url)

@@ -1,0 +1,94 @@
+"""Pictures as they are, for programs that read pipes: Y4M, or bare I420 planes one after the other."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.codec.context import CodecContext
+
+from flowgimbal.client.errors import MediaError
+from flowgimbal.client.settings import Encoding
+from flowgimbal.client.sinks.shot import Shot
+
+PIPE = "-"
+FORMATS = {"y4m": "yuv4mpegpipe", "raw": "rawvideo"}
+_CODECS = {Encoding.H264: "h264", Encoding.HEVC: "hevc", Encoding.JPEG: "mjpeg"}
+
+
+class PlaneSink:
+    """Decodes and writes to ``url``: ``y4m:TARGET`` or ``raw:TARGET``, a file, a named pipe, or ``-`` (stdout).
+
+    Y4M says a frame rate once: it is that of the first two pictures, the first of which waits for the second.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.name = url
+        kind, _, self._target = url.partition(":")
+        self._format = FORMATS[kind]
+        self._decoder: Any = None
+        self._container: Any = None
+        self._stream: Any = None
+        self._first: tuple[int, Any] | None = None
+        self._size = (0, 0)
+
+    def write(self, shot: Shot) -> None:
+        """See ``Sink``."""
+        try:
+            if self._decoder is None:
+                self._decoder = CodecContext.create(_CODECS[shot.encoding], "r")
+                self._decoder.thread_count = 1  # several would each hold a picture back
+            for picture in self._decoder.decode(av.Packet(shot.data)):
+                self._picture(shot.time_ns, picture.reformat(format="yuv420p"))
+        except KeyError:
+            raise MediaError(f"{self.name}: it takes compressed pictures, not {shot.encoding}") from None
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._drop()
+            reason = getattr(error, "strerror", None) or str(error)
+            raise MediaError(f"{self.name}: cannot be written: {reason}") from error
+
+    def close(self) -> None:
+        """See ``Sink``."""
+        if self._container is None and self._first is not None:
+            self._open(Fraction(30), self._first[1])  # a single picture has no rate
+            self._mux(self._first[1])
+        container, self._container = self._container, None
+        if container is not None:
+            try:
+                container.close()
+            except (av.FFmpegError, OSError) as error:
+                raise MediaError(f"{self.name}: cannot be completed: {error}") from error
+
+    def _picture(self, time_ns: int, picture: Any) -> None:
+        if self._container is None:
+            if self._first is None:
+                self._first = time_ns, picture
+                return
+            self._open(
+                Fraction(1_000_000_000, max(1, time_ns - self._first[0])).limit_denominator(1001), self._first[1]
+            )
+            self._mux(self._first[1])
+        if (picture.width, picture.height) != self._size:
+            raise ValueError(f"a picture of {picture.width}x{picture.height} after others of another size")
+        self._mux(picture)
+
+    def _open(self, rate: Fraction, picture: Any) -> None:
+        target: Any = sys.stdout.buffer if self._target == PIPE else self._target
+        self._container = av.open(target, "w", format=self._format, options={"flush_packets": "1"})
+        self._stream = self._container.add_stream("rawvideo", rate=max(rate, Fraction(1)))
+        self._stream.pix_fmt = "yuv420p"
+        self._size = self._stream.width, self._stream.height = picture.width, picture.height
+
+    def _mux(self, picture: Any) -> None:
+        picture.pts = None
+        self._container.mux(self._stream.encode(picture))
+
+    def _drop(self) -> None:
+        self._decoder = self._first = None
+        container, self._container = self._container, None
+        if container is not None:
+            with suppress(av.FFmpegError, OSError):
+                container.close()
