@@ -151,6 +151,49 @@ def test_no_more_observers_than_are_allowed(served):
     served(use, "--max-observers", "1")
 
 
+def test_an_observer_of_a_stream_without_frames_is_let_go(launch, connect, wire):
+    client = connect(launch().address)
+    stream = client.stream(wire.config())
+    stub = pb_grpc.ObserverServiceStub(client.channel)
+    call = stub.Watch(pb.WatchRequest(stream_id=stream.info().stream_id), timeout=60)
+    stream.half_close()
+    assert list(call) == []
+
+
+def test_an_observer_who_reads_nothing_is_ended(launch, connect, wire):
+    server = launch("--idle-timeout-seconds", "1", "--max-observers", "1")
+    client = connect(server.address)
+    stream = client.stream(wire.lossless(look_ahead_frames=0))
+    stub = pb_grpc.ObserverServiceStub(client.channel)
+    request = pb.WatchRequest(stream_id=stream.info().stream_id, max_width=4096, max_rate=120)
+    first = stub.Watch(request)
+    rng = np.random.default_rng(0)
+    noise = cv2.imencode(".jpg", rng.integers(0, 255, (1080, 1920, 3), dtype=np.uint8))[1].tobytes()
+    number = 0
+
+    def the_place_is_free() -> bool:
+        nonlocal number
+        stream.send(wire.frame(number, noise))
+        stream.frames(1)
+        number += 1
+        again = stub.Watch(request)
+        stream.send(wire.frame(number, noise))
+        stream.frames(1)
+        number += 1
+        try:
+            return bool(next(again).raw)
+        except grpc.RpcError:
+            return False
+        finally:
+            again.cancel()
+
+    wire.eventually(the_place_is_free)
+    with pytest.raises(grpc.RpcError) as caught:
+        list(first)
+    assert caught.value.code() is CODE.DEADLINE_EXCEEDED
+    stream.half_close()
+
+
 def test_an_observer_who_does_not_read_holds_nobody_up(launch, connect, wire):
     client = connect(launch().address)
     stream = client.stream(wire.lossless(look_ahead_frames=0))

@@ -51,7 +51,7 @@ class Server:
         self._service = StabilizerService(config, self._metrics)
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(interceptors=[StatusInterceptor()], options=_options(config, shared))
-        self._observer = ObserverService(self._service.streams, self._service.turns, config.max_observers)
+        self._observer = ObserverService(self._service.streams, self._service.turns, config)
         pb_grpc.add_StabilizerServiceServicer_to_server(self._service, self._grpc)
         pb_grpc.add_ObserverServiceServicer_to_server(self._observer, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)

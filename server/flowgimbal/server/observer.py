@@ -10,7 +10,8 @@ from typing import Any
 
 import grpc.aio
 
-from flowgimbal.server.errors import InvalidArgument, NoSuchStream
+from flowgimbal.server.config import ServeConfig
+from flowgimbal.server.errors import InvalidArgument, NoSuchStream, TimedOut
 from flowgimbal.server.limits import Places
 from flowgimbal.server.outbox import send
 from flowgimbal.server.stream import Stream
@@ -30,10 +31,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ObserverService(pb_grpc.ObserverServiceServicer):
     """Watches and tunes the ``streams`` that run in this process, by id."""
 
-    def __init__(self, streams: Mapping[str, Stream], turns: Turns, max_observers: int) -> None:
+    def __init__(self, streams: Mapping[str, Stream], turns: Turns, config: ServeConfig) -> None:
         self._streams = streams
         self._turns = turns
-        self._places = Places(max_observers, "observers")
+        self._patience = config.idle_timeout_seconds
+        self._places = Places(config.max_observers, "observers")
 
     # A coroutine that writes, where the stub's type knows generators alone.
     async def Watch(self, request: pb.WatchRequest, context: Context) -> None:  # type: ignore[override]  # noqa: N802
@@ -44,7 +46,13 @@ class ObserverService(pb_grpc.ObserverServiceServicer):
         with self._places.take(), stream.observers.watch() as eye:
             due = time.monotonic()
             while (sight := await eye.next()) is not None:
-                await send(context, await asyncio.to_thread(self._picture, stream, sight, width))
+                response = await asyncio.to_thread(self._picture, stream, sight, width)
+                try:
+                    async with asyncio.timeout(self._patience):
+                        await send(context, response)
+                except TimeoutError:
+                    message = f"the observer took no picture for {self._patience:g} s; watch again to go on"
+                    raise TimedOut("IDLE_TIMEOUT", message, idle_timeout_seconds=self._patience) from None
                 due = max(due + pause, time.monotonic() - pause)
                 await asyncio.sleep(due - time.monotonic())
 

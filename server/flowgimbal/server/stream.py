@@ -113,6 +113,7 @@ class Stream:
             outcome = f"{error.code.name} {error.reason}"
             raise
         finally:
+            self.observers.close()
             counters = self._session.counters
             logger.info(
                 "stream ended",
@@ -154,7 +155,6 @@ class Stream:
                 reader.result()
             await writer
         finally:
-            self.observers.close()
             pipeline.cancel()
             # A server that stops cancels again what its client has cancelled: no thread may be left behind for that.
             ending = asyncio.ensure_future(_end(pipeline, reader, writer))
