@@ -156,6 +156,22 @@ def test_a_killed_server_is_awaited(run, tmp_path):
     assert all(after > before for before, after in pairwise(times))
 
 
+def test_a_server_that_hangs_is_given_up(run, tmp_path):
+    """It answers no ping: nothing else tells of it, since its connections stay open."""
+    address, sidecar = f"127.0.0.1:{free_port()}", tmp_path / "s.jsonl"
+    server = run(*COMMAND, "serve", "--listen", address, "--engine", "identity")
+    server.wait_for("serving")
+    program = live(run, "--source", "test:", "--server", address, "--sink", sidecar)
+    before = len(grown(sidecar, 20))
+    server.process.send_signal(signal.SIGSTOP)
+    program.wait_for("the server is gone")
+    server.process.send_signal(signal.SIGCONT)
+    program.wait_for("the server is back")
+    grown(sidecar, before + 20)
+    assert program.count("the server is gone") == 1
+    assert program.end() == 0
+
+
 def test_rtsp_is_published_and_read(run, tmp_path):
     port, received = free_port(), tmp_path / "received.mkv"
     url = f"rtsp://127.0.0.1:{port}/steady"

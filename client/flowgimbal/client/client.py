@@ -31,6 +31,8 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 MAX_MESSAGE_BYTES = 64 << 20
 """The limit of a message either way, the same as the server's: it holds a 4K picture in BGR."""
 
+KEEPALIVE_SECONDS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
@@ -74,6 +76,9 @@ class Client:
             ("grpc.max_receive_message_length", max_message_bytes),
             # A pool of its own: a new client tries at once, whatever an older one's back-off says.
             ("grpc.use_local_subchannel_pool", 1),
+            # A server, or a network, that falls silent without a farewell is found out about within 15 s.
+            ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_SECONDS * 500),
         ]
         self._channel: grpc.aio.Channel | None = None
 
