@@ -30,12 +30,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def signals(handler: Callable[[], object], *, times: int = 1) -> Iterator[None]:
-    """Call ``handler``, on the running event loop, for the first signals; those that follow kill.
-
-    What a shell starts with `&` ignores Ctrl-C, and goes on to do so.
-    """
+    """Call ``handler``, on the running event loop, for the first signals; those that follow kill."""
     loop = asyncio.get_running_loop()
-    wanted = [signal.SIGTERM, *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN else [])]
+    wanted = [signal.SIGTERM, signal.SIGINT]
     left = times
 
     def forget() -> None:
