@@ -72,8 +72,8 @@ class Program:
         )
         self.said: list[str] = []
         self._news = threading.Condition()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self) -> None:
         for line in self.process.stderr:
@@ -94,7 +94,7 @@ class Program:
 
     def exit_code(self) -> int:
         code = self.process.wait(DEADLINE)
-        self._reader.join(DEADLINE)
+        self.reader.join(DEADLINE)
         return code
 
 
@@ -106,6 +106,7 @@ def run():
         def start(*command: object) -> Program:
             program = Program(*command)
             stack.callback(program.process.stderr.close)
+            stack.callback(program.reader.join, DEADLINE)  # what it started may write there for a moment longer
             stack.callback(program.process.wait)
             stack.callback(program.process.kill)
             return program

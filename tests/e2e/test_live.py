@@ -14,7 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
+import psutil
 import pytest
 
 from flowgimbal.client.assets import BUNDLED_CLIP
@@ -406,3 +408,64 @@ def test_what_cannot_work_is_said_at_once(flowgimbal, arguments, code, complaint
     assert done.returncode == code
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_it_does_not_write_over_its_source(flowgimbal, tmp_path):
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(BUNDLED_CLIP.read_bytes())
+    done = flowgimbal("live", "--source", clip, "--sink", clip)
+    assert (done.returncode, clip.read_bytes()) == (2, BUNDLED_CLIP.read_bytes())
+    assert "is the source" in done.stderr
+    done = flowgimbal("live", "--source", clip, "--sink", "a.mkv", "--record-raw", "a.mkv")
+    assert done.returncode == 2
+    assert "given twice" in done.stderr
+
+
+def test_a_source_that_fails_is_not_taken_for_a_page_that_fails(flowgimbal):
+    done = flowgimbal("live", "--source", "none.mp4", "--web", "127.0.0.1:0")
+    assert done.returncode == 1
+    assert "none.mp4: cannot be opened" in done.stderr
+
+
+def test_a_picture_that_ends_every_stream_ends_the_command(flowgimbal, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    picture = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8))[1].tobytes()
+    for number in range(5):
+        (folder / f"{number}.jpg").write_bytes(picture if number < 4 else picture[:-900])
+    done = flowgimbal("live", "--source", folder, "--sink", "s.mkv", "--mode", "lossless", "--look-ahead-frames", 0)
+    assert done.returncode == 1
+    assert "data: " in done.stderr
+    assert done.stderr.count("the server is gone") == 1
+
+
+def test_a_damaged_unit_in_a_file_costs_no_more_than_itself(flowgimbal, tmp_path):
+    clip = bytearray(BUNDLED_CLIP.read_bytes())
+    with av.open(str(BUNDLED_CLIP)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        place = packets[60].pos
+        del packets
+    clip[place : place + 4] = b"\xff\xff\xff\xf0"  # the length of its first NAL unit
+    (tmp_path / "damaged.mp4").write_bytes(bytes(clip))
+    done = flowgimbal("live", "--source", "damaged.mp4", "--sink", "s.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(lines_of(tmp_path / "s.jsonl")) > 60
+
+
+def test_a_drained_server_is_followed_by_another_at_once(run, tmp_path):
+    """The one that drains ends the stream well; the one that answers next has to be sent all since the key frame."""
+    address, sidecar, movie = f"127.0.0.1:{free_port()}", tmp_path / "s.jsonl", tmp_path / "s.mkv"
+    supervisor = run(*COMMAND, "serve", "--listen", address, "--processes", 2, "--engine", "identity")
+    supervisor.wait_for("processes=2")
+    program = live(run, "--source", BUNDLED_CLIP, "--server", address, "--sink", sidecar, "--sink", movie)
+    grown(sidecar, 20)
+    workers = psutil.Process(supervisor.process.pid).children()
+    serving = max(workers, key=lambda one: sum(one.cpu_times()[:2]))
+    serving.terminate()
+    program.wait_for("opening another")
+    assert program.exit_code() == 0
+    times = [line["time_ns"] for line in lines_of(sidecar)]
+    assert times == sorted(set(times))
+    assert len(times) > 100  # all of the 125 but those that came while there was no server
+    assert supervisor.end() == 0

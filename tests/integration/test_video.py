@@ -12,7 +12,9 @@ import pytest
 from av.codec.context import CodecContext
 from av.video.frame import VideoFrame
 
+from flowgimbal.client import Encoding
 from flowgimbal.client.assets import BUNDLED_CLIP
+from flowgimbal.client.sinks.shot import is_key
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 ENCODINGS = {"h264": pb.ENCODING_H264, "hevc": pb.ENCODING_HEVC}
@@ -137,16 +139,36 @@ def test_rate_and_key_frames_are_as_wished(client, wire):
         assert 0.5 * rate < sizes[rate] < 1.5 * rate
 
 
+@pytest.mark.parametrize("target", ENCODINGS)
 @pytest.mark.parametrize("family", ENCODINGS)
-def test_user_data_travels_with_its_picture(client, wire, family):
+def test_user_data_travels_with_its_picture(client, wire, family, target):
+    """In the syntax of the one that comes back: a unit's kind in one standard is another's in the other."""
     units = encode(family, pictures(count=6), tune="zerolatency")
-    header = {"h264": b"\x06", "hevc": b"\x4e\x01"}[family]
-    notes = [b"\0\0\0\1" + header + b"\x05\x11" + bytes(range(20, 36)) + bytes([65 + i]) + b"\x80" for i in range(6)]
-    marked = [(shown, note + unit) for (shown, unit), note in zip(units, notes, strict=True)]
-    steady = client.exchange([wire.lossless(look_ahead_frames=3), *requests(wire, family, marked)])
+    headers = {"h264": b"\0\0\0\1\x06", "hevc": b"\0\0\0\1\x4e\x01"}
+    notes = [b"\x05\x11" + bytes(range(20, 36)) + bytes([65 + i]) + b"\x80" for i in range(6)]
+    marked = [(shown, headers[family] + note + unit) for (shown, unit), note in zip(units, notes, strict=True)]
+    wish = wire.lossless(look_ahead_frames=3, output_encoding=ENCODINGS[target])
+    steady = client.exchange([wish, *requests(wire, family, marked)])
     for f, note in zip(steady, notes, strict=True):
-        assert note in f.frame.data
-    assert len(decode(family, [f.frame.data for f in steady])) == 6
+        assert headers[target] + note in f.frame.data
+    assert len(decode(target, [f.frame.data for f in steady])) == 6
+    assert is_key(steady[0].frame.data, Encoding(target))
+
+
+@pytest.mark.parametrize("family", ENCODINGS)
+@pytest.mark.parametrize("rate", [10, 60])
+def test_the_bit_rate_is_met_at_other_frame_rates(client, wire, family, rate):
+    shown = pictures(count=100)
+    sent = [wire.lossless(output_bit_rate=500_000, output_encoding=ENCODINGS[family], look_ahead_frames=0)]
+    for number in range(4 * rate):
+        picture = shown[number % len(shown)]
+        data = picture.to_ndarray(format="yuv420p").tobytes()
+        size = {"width": picture.width, "height": picture.height}
+        time_ns = number * 1_000_000_000 // rate
+        sent.append(wire.frame(number, data, encoding=pb.ENCODING_I420, capture_time_ns=time_ns, **size))
+    steady = client.exchange(sent)
+    late = [f.frame.data for f in steady[2 * rate :]]
+    assert 0.5 * 500_000 < 8 * sum(map(len, late)) / 2 < 1.5 * 500_000
 
 
 def test_a_live_stream_may_begin_in_mid_air_and_lose_and_damage_units(client, wire):

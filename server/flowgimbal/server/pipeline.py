@@ -59,8 +59,14 @@ class Pipeline:
 
     def start(self) -> None:
         """Start the threads; ``cancel`` and ``closed`` must follow one day."""
-        for thread in self._threads:
-            thread.start()
+        for number, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError:  # the machine has no thread left
+                self._running -= len(self._threads) - number
+                if not self._running:
+                    self._ended.set()
+                raise
 
     async def submit(self, job: Job) -> int:
         """Hand in a frame; the number of frames dropped for it. Lossless: waits for room, 0. Raises Closed."""
@@ -114,7 +120,8 @@ class Pipeline:
             logger.error("threads still run %g s after the end of their stream: %s", LEAVE_SECONDS, left)
             return
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
 
     def _run(self, stage: Stage, source: Belt, sink: Belt, turns: Turns | None) -> None:
         try:
@@ -159,11 +166,14 @@ def _drive(stage: Stage, source: Belt, sink: Belt, turns: Turns | None) -> None:
                         sink.put(job)
                 sink.put(item)
                 return
-            with turns.turn(item.due_ns) if turns else nullcontext():
-                item.clock.lap("queue")
-                done = list(stage.work(item))
-            for job in done:
-                sink.put(job)
+            done: list[Job] = []
+            try:
+                with turns.turn(item.due_ns) if turns else nullcontext():
+                    item.clock.lap("queue")
+                    done.extend(stage.work(item))
+            finally:  # what was finished before it failed is the client's
+                for job in done:
+                    sink.put(job)
     except Closed:
         raise
     except Undecodable as error:

@@ -146,10 +146,10 @@ class Stream:
             Encode(settings),
         )
         pipeline = Pipeline(self._name, stages, self._turns, lossless=settings.lossless)
-        pipeline.start()
         reader = asyncio.create_task(self._read(pipeline))
         writer = asyncio.create_task(self._write_all(pipeline))
         try:
+            pipeline.start()
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
             if reader.done():
                 reader.result()

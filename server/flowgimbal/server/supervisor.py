@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 RESTART_SECONDS = (0.5, 30.0)
 """The pause before a process is started again, at first and at most: doubled while it ends soon after its start."""
 SOON_SECONDS = 60.0
+CANNOT_FORK = -1
 
 
 async def supervise(config: ServeConfig) -> None:
@@ -79,7 +80,11 @@ class _Crew:
         pause, most = RESTART_SECONDS
         while not self._stopping.is_set():
             started = time.monotonic()
-            code = await self._run_one(number)
+            try:
+                code = await self._run_one(number)
+            except OSError as error:  # no process can be made now; those that run go on
+                logger.error("a process cannot be started: %s", error)
+                code = CANNOT_FORK
             if self._stopping.is_set():
                 return
             if code == worker.NO_START and len(self._serving) < self._config.processes:

@@ -105,6 +105,73 @@ def test_the_backlog_is_bounded_without_key_frames(monkeypatch):
     assert backlog.lost == 1
 
 
+def test_what_was_given_up_is_followed_by_a_key_frame():
+    backlog = Backlog(lambda: None)
+    backlog.put((0, unit(0)))
+    backlog.put((1, unit(1, False)))
+    backlog.take()
+    backlog.skip()
+    backlog.put((2, unit(2, False)))
+    backlog.rewind()
+    assert backlog.take() is None
+    assert backlog.lost == 2
+    backlog.put((3, unit(3)))
+    backlog.put((4, unit(4, False)))
+    assert [backlog.take(), backlog.take()] == [(3, unit(3)), (4, unit(4, False))]
+
+
+def test_a_clock_that_steps_back_goes_on():
+    clock = SourceClock()
+    now = iter(range(0, 100 * S, S))
+    assert [clock.stamp(t, next(now)) for t in (8 * S, 9 * S, 9 * S - S // 2, 0, S)] == [
+        8 * S,
+        9 * S,
+        9 * S - S // 2,  # pictures may be reordered
+        9 * S - S // 2 + S,  # another sender on the port
+        9 * S - S // 2 + 2 * S,
+    ]
+    assert clock.stamp(1 << 63, 90 * S) < 1 << 62
+
+
+class BrokenError(Exception):
+    """What a library throws."""
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_a_source_throws_does_not_end_it_unsaid(monkeypatch, caplog, ends):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("flowgimbal.client.live.intake.RETRY_SECONDS", (0.01, 0.01))
+    opened: list[None] = []
+
+    class Thrower(Flaky):
+        def units(self):
+            opened.append(None)
+            yield unit(len(opened), time_ns=0)
+            if len(opened) < 3:
+                raise BrokenError("odd")
+            threading.Event().wait()
+
+    def source():
+        thrower = Thrower([], 0)
+        thrower.ends = ends
+        return thrower
+
+    backlog = Backlog(lambda: None)
+    intake = Intake(source, backlog)
+    intake.start()
+    if ends:
+        intake.join(10)
+        assert "odd" in str(intake.failure)
+    else:
+        for _ in range(1000):
+            if intake.units == 3:
+                break
+            threading.Event().wait(0.01)
+        assert intake.units == 3
+        assert intake.failure is None
+    assert ends or "the source failed: BrokenError('odd')" in caplog.text
+
+
 class Flaky:
     """A source that can be opened, gives two units, and fails, ``times`` times; then it gives one more."""
 

@@ -62,11 +62,23 @@ def test_other_profiles(encoder, layout, options):
 def test_user_data_is_found_whole(encoder):
     key = units(encoder, 64, 64, tune="zerolatency")[0]
     header = {"libx264": b"\x06", "libx265": b"\x4e\x01"}[encoder]
-    message = b"\0\0\0\1" + header + b"\x05\x14" + bytes(range(100, 120)) + b"\x80"
+    message = b"\x05\x14" + bytes(range(100, 120)) + b"\x80"
+    unit = b"\0\0\0\1" + header + message
+    assert SYNTAX[encoder].sei_unit(message) == unit
     plain = read(key, SYNTAX[encoder])
-    marked = read(message + key, SYNTAX[encoder])
-    assert marked.user_data == message + plain.user_data
-    assert (message + key)[marked.slice_at :] == key[plain.slice_at :]
+    marked = read(unit + key, SYNTAX[encoder])
+    assert marked.user_data == (message, *plain.user_data)
+    assert (unit + key)[marked.slice_at :] == key[plain.slice_at :]
+
+
+def test_other_layers_say_nothing_of_the_base_layer():
+    key = units("libx265", 64, 64, tune="zerolatency")[0]
+    place = key.index(b"\0\0\1\x42\x01")  # the sequence parameter set
+    other = b"\0\0\1\x42\x09" + b"\xff" * 40  # one of layer 1, of another form
+    assert read(key[:place] + other + key[place:], HEVC).size == read(key[:place] + key[place:], HEVC).size == (64, 64)
+    assert read(key + other, HEVC).size == (64, 64)
+    after = key.index(b"\0\0\1", place + 3)
+    assert read(key[:after] + other + key[after:], HEVC).size == (64, 64)
 
 
 @pytest.mark.parametrize("encoder", SYNTAX)

@@ -16,6 +16,7 @@ from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.console import say
 from flowgimbal.client.cli.options import UsageError
 from flowgimbal.client.cli.own_server import ServerOptions
+from flowgimbal.client.errors import FlowgimbalError
 from flowgimbal.client.settings import Encoding, Mode, StreamSettings
 
 
@@ -85,6 +86,8 @@ def run(config: Config) -> int:
         if config.sweep:
             return interrupt.run(_run_sweep(config))
         figures = interrupt.run(measure(config))
+    except FlowgimbalError:
+        raise  # some are ValueErrors, too
     except ValueError as error:
         raise UsageError(str(error)) from error
     if config.json:

@@ -6,14 +6,16 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.options import UsageError
 from flowgimbal.client.cli.own_server import ServerOptions, serving
 from flowgimbal.client.cli.web import NO_WEB, web_address
+from flowgimbal.client.errors import FlowgimbalError
 from flowgimbal.client.settings import Encoding, StreamSettings
 
 if TYPE_CHECKING:
@@ -51,6 +53,12 @@ class Config(ServerOptions):
             web_address(self.web)
         if not self.sink and not self.record_raw and not self.web:
             raise ValueError("sink: where do the pictures go? e.g. --sink udp://127.0.0.1:5600, or steady.mp4")
+        targets = [path for path in (*self.sink, self.record_raw) if path and "://" not in path and path != "-"]
+        for path in targets:
+            if targets.count(path) > 1:
+                raise ValueError(f"sink: {path} is given twice")
+            if Path(path).is_file() and Path(self.source).is_file() and Path(path).samefile(self.source):
+                raise ValueError(f"sink: {path} is the source; give it another name")
         if not 0 < self.frame_rate <= 1000:
             raise ValueError(f"frame_rate: {self.frame_rate} is not within (0, 1000]")
 
@@ -69,6 +77,8 @@ def run(config: Config) -> int:
     logger.setLevel(logging.INFO)
     try:
         interrupt.run(_live(config))
+    except FlowgimbalError:
+        raise  # some are ValueErrors, too
     except ValueError as error:
         raise UsageError(str(error)) from error
     finally:
@@ -98,17 +108,17 @@ async def _live(config: Config) -> None:
             config.settings(),
             raw_sinks=raw,
         )
-        running = asyncio.ensure_future(relay.run())
-        asked: list[int] = []
+        async with _page(config, relay, address):
+            running = asyncio.ensure_future(relay.run())
+            asked: list[int] = []
 
-        def on_signal() -> None:
-            relay.stop()
-            asked.append(1)
-            if len(asked) > 1:  # the server does not answer, or takes too long
-                running.cancel()
+            def on_signal() -> None:
+                relay.stop()
+                asked.append(1)
+                if len(asked) > 1:  # the server does not answer, or takes too long
+                    running.cancel()
 
-        with interrupt.signals(on_signal, times=2):
-            async with _page(config, relay, address):
+            with interrupt.signals(on_signal, times=2):
                 await running
     logging.getLogger("flowgimbal.client.live").info(
         "ended: %d frames returned, %d dropped", relay.returned, relay.dropped
@@ -141,9 +151,10 @@ async def _page(config: Config, relay: Relay, address: str) -> AsyncIterator[Non
                 stream.dropped,
             )
 
-    try:
-        async with page(*web_address(config.web), board, address) as url:
-            logging.getLogger("flowgimbal.client.live").info("the page: %s", url)
-            yield
-    except OSError as error:
-        raise UsageError(f"web: cannot serve the page at {config.web}: {error.strerror or error}") from error
+    async with AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(page(*web_address(config.web), board, address))
+        except OSError as error:
+            raise UsageError(f"web: cannot serve the page at {config.web}: {error.strerror or error}") from error
+        logging.getLogger("flowgimbal.client.live").info("the page: %s", url)
+        yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
@@ -84,11 +84,13 @@ async def _serve_with_page(config: Config) -> None:
                         stream.counters.dropped,
                     )
 
-            try:
-                async with page(*web_address(config.web), board, server.address) as url:
-                    logger.info("the page is served", extra={"url": url})
-                    yield
-            except OSError as error:
-                raise StartupError(f"web: cannot serve the page at {config.web}: {error.strerror or error}") from error
+            async with AsyncExitStack() as stack:
+                try:
+                    url = await stack.enter_async_context(page(*web_address(config.web), board, server.address))
+                except OSError as error:
+                    why = error.strerror or error
+                    raise StartupError(f"web: cannot serve the page at {config.web}: {why}") from error
+                logger.info("the page is served", extra={"url": url})
+                yield
 
     await serve(config.server(), beside=beside)

@@ -9,6 +9,7 @@ from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.console import Progress, complain
 from flowgimbal.client.cli.options import UsageError
 from flowgimbal.client.cli.own_server import ServerOptions, serving
+from flowgimbal.client.errors import FlowgimbalError
 from flowgimbal.client.settings import Encoding, Mode
 
 
@@ -34,6 +35,8 @@ def run(config: Config) -> int:
         raise UsageError(f"{config.output}: OUT is IN; give it another name")
     try:
         interrupt.run(_stabilize(config))
+    except FlowgimbalError:
+        raise  # some are ValueErrors, too
     except ValueError as error:
         raise UsageError(str(error)) from error
     return 0

@@ -24,6 +24,7 @@ class Backlog:
         self._bytes = 0
         self._next = 0
         self._ended = False
+        self._broken = False  # what is needed by those that follow was given up
         self.lost = 0
         """Units that were never sent."""
 
@@ -31,7 +32,11 @@ class Backlog:
         """Add a unit; a key frame takes the place of all before it. From the source's thread."""
         unit = stamped[1]
         with self._lock:
+            if self._broken and not unit.key:
+                self.lost += 1
+                return
             if unit.key:
+                self._broken = False
                 self.lost += len(self._units) - self._next
                 self._units.clear()
                 self._bytes = self._next = 0
@@ -67,6 +72,14 @@ class Backlog:
                 return None
             self._next += 1
             return self._units[self._next - 1]
+
+    def skip(self) -> None:
+        """Give up what there is, and what follows up to the next key frame."""
+        with self._lock:
+            self.lost += len(self._units) - self._next
+            self._units.clear()
+            self._bytes = self._next = 0
+            self._broken = True
 
     def rewind(self) -> None:
         """A new server: it needs all since the last key frame."""

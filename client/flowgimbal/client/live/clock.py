@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 JUMP_NS = 10_000_000_000
-"""Neighbouring units farther apart than this are not of one clock."""
+"""Neighbouring units farther apart than this, ahead of what this machine's clock says, are not of one clock."""
+REORDERED_NS = 1_000_000_000
+"""Times go back by less than this where pictures are reordered; a clock that goes back farther began anew."""
+MOST_NS = 1 << 62
+"""Beyond it a time is none."""
 
 
 class SourceClock:
@@ -21,6 +25,8 @@ class SourceClock:
 
     def stamp(self, source_ns: int | None, now_ns: int) -> int:
         """The time of a unit [ns]. ``now_ns`` is this machine's monotonic clock: it bridges gaps and missing times."""
+        if source_ns is not None and abs(source_ns) > MOST_NS:
+            source_ns = None
         if self._offset is None:
             self._offset = 0
             stamped = now_ns if source_ns is None else source_ns
@@ -30,7 +36,7 @@ class SourceClock:
                 stamped = bridged
             else:
                 stamped = source_ns + self._offset
-                if self._restarted or abs(stamped - self._last_ns) > JUMP_NS:
+                if self._restarted or not -REORDERED_NS <= stamped - self._last_ns <= JUMP_NS:
                     self._offset = bridged - source_ns
                     stamped = bridged
                     self._restarted = False

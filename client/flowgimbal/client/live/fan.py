@@ -7,8 +7,8 @@ import queue
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
-from flowgimbal.client.errors import MediaError
 from flowgimbal.client.sinks.shot import Shot, Sink
 
 logger = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 ROOM = 64
 """Shots that may wait for one sink; then all are left out up to the next key frame."""
 RETRY_SECONDS = 1.0
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 10.0
 
 
 class Outlet(threading.Thread):
@@ -44,13 +44,10 @@ class Outlet(threading.Thread):
             self.left_out += 1
             self._needs_key = True
 
-    def end(self) -> None:
-        """No more shots; waits a while for those handed in."""
-        try:
-            self._shots.put(None, timeout=CLOSE_SECONDS)
-        except queue.Full:
-            return
-        self.join(CLOSE_SECONDS)
+    def end(self, limit: float) -> None:
+        """No more shots; waits for room to say so until ``limit`` on the monotonic clock [s]. ``join`` then waits."""
+        with suppress(queue.Full):
+            self._shots.put(None, timeout=max(0.001, limit - time.monotonic()))
 
     def run(self) -> None:
         """The thread's life."""
@@ -60,16 +57,16 @@ class Outlet(threading.Thread):
                 continue
             try:
                 self._sink.write(shot)
-            except MediaError as error:
+            except Exception as error:  # noqa: BLE001 - whatever a sink's libraries throw: it is tried again, and the others go on
                 self._failed(error)
             else:
                 self._worked()
         try:
             self._sink.close()
-        except MediaError as error:
-            logger.error("%s", error)
+        except Exception as error:  # noqa: BLE001
+            logger.error("%s: not completed: %s", self._sink.name, error)
 
-    def _failed(self, error: MediaError) -> None:
+    def _failed(self, error: Exception) -> None:
         self.left_out += 1
         self._retry_at = time.monotonic() + RETRY_SECONDS
         if self._failed_at is None:
@@ -84,9 +81,10 @@ class Outlet(threading.Thread):
 
 
 class Fan:
-    """All sinks. Shots whose time does not rise, as those sent twice to a new server, are left out."""
+    """All sinks. Shots whose time does not rise, as those sent twice to a new server, are left out if ``once``."""
 
-    def __init__(self, sinks: Iterable[Sink]) -> None:
+    def __init__(self, sinks: Iterable[Sink], *, once: bool = True) -> None:
+        self._once = once
         self.outlets = [Outlet(sink) for sink in sinks]
         self._last_ns: int | None = None
         for outlet in self.outlets:
@@ -95,7 +93,7 @@ class Fan:
     def put(self, shot: Shot) -> bool:
         """Hand a shot to every sink; whether it was new."""
         time_ns = shot.time_ns if shot.decode_ns is None else shot.decode_ns
-        if self._last_ns is not None and time_ns <= self._last_ns:
+        if self._once and self._last_ns is not None and time_ns <= self._last_ns:
             return False
         self._last_ns = time_ns
         for outlet in self.outlets:
@@ -104,5 +102,10 @@ class Fan:
 
     def close(self) -> None:
         """Complete every sink."""
+        limit = time.monotonic() + CLOSE_SECONDS
         for outlet in self.outlets:
-            outlet.end()
+            outlet.end(limit)
+        for outlet in self.outlets:
+            outlet.join(max(0.0, limit - time.monotonic()))
+            if outlet.is_alive():
+                logger.error("%s: not completed within %g s", outlet.name, CLOSE_SECONDS)

@@ -79,10 +79,11 @@ class Intake(threading.Thread):
                     self._take(unit)
         except Silent:
             raise
-        except MediaError as error:
+        except Exception as error:  # whatever a source's libraries throw: the thread must go on, or say why not
+            fault = error if isinstance(error, MediaError) else MediaError(f"the source failed: {error!r}")
             if source.ends or not self.units:
-                self.failure = error
-            raise
+                self.failure = fault
+            raise fault from error
         return source.ends
 
     def _take(self, unit: Unit) -> None:

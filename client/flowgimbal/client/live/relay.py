@@ -10,7 +10,15 @@ from contextlib import suppress
 from dataclasses import replace
 
 from flowgimbal.client.client import Client
-from flowgimbal.client.errors import FlowgimbalError, InvalidRequest, StreamClosed, Timeout, Unsupported
+from flowgimbal.client.errors import (
+    CorruptFrame,
+    FlowgimbalError,
+    InvalidRequest,
+    ServerFault,
+    StreamClosed,
+    Timeout,
+    Unsupported,
+)
 from flowgimbal.client.frame import Frame, SteadyFrame
 from flowgimbal.client.live.backlog import Backlog
 from flowgimbal.client.live.fan import Fan
@@ -25,6 +33,12 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = (0.25, 1.0)
 """The pause before a server is tried again, at first and at most."""
+IN_FLIGHT = 40
+"""Units that may be on their way before others are held back, the look-ahead's not counted."""
+HOLD_SECONDS = 0.25
+"""For so long each: a server says that it dropped frames with the next one that it returns, and there may be none."""
+_REFUSALS = (InvalidRequest, Unsupported)
+_OF_CONTENT = (*_REFUSALS, CorruptFrame, ServerFault)
 FREEZE_SECONDS = 2.0
 """A source that gives nothing for so long is said to be frozen."""
 
@@ -69,7 +83,7 @@ class Relay:
         """Raises MediaError if the source cannot be opened at all, or the server's refusal of the settings."""
         loop = asyncio.get_running_loop()
         backlog = Backlog(lambda: _call(loop, self._news.set))
-        raw = Fan(self._raw_sinks)
+        raw = Fan(self._raw_sinks, once=False)  # nothing of it is sent twice, and its pictures may be reordered
         fan = Fan(self._sinks)
         intake = Intake(self._open_source, backlog, lambda time_ns, unit: _put_raw(raw, time_ns, unit))
         intake.start()
@@ -100,19 +114,37 @@ class Relay:
                         await self._exchange(stream, backlog, fan)
                     finally:
                         self.open = None
-            except (InvalidRequest, Unsupported):
-                raise
+                if not self._over(backlog):  # it drains; whoever answers next knows nothing of this stream
+                    logger.info("the server ended the stream; opening another")
+                    backlog.rewind()
             except FlowgimbalError as error:
-                silent = isinstance(error, Timeout) and not backlog.waiting
-                if not silent:  # else it is the source that keeps the server waiting, and that was said
-                    self._lost(error)
-                backlog.rewind()
+                if isinstance(error, _REFUSALS) and not self.returned:
+                    raise
+                if isinstance(error, Timeout) and not backlog.waiting:
+                    # It is the source that kept the server waiting, and that was said.
+                    while not backlog.waiting and not self._over(backlog):
+                        await self._wait()
+                    backlog.rewind()
+                    continue
+                self._lost(error)
+                if isinstance(error, _OF_CONTENT):
+                    backlog.skip()  # sent again, it would end the next stream too
+                    if backlog.ended:
+                        raise
+                else:
+                    backlog.rewind()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), pause)
                 pause = min(2 * pause, most)
 
     async def _exchange(self, stream: Stream, backlog: Backlog, fan: Fan) -> None:
         sending = asyncio.ensure_future(self._send(stream, backlog))
+
+        def wake_receiver(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and task.exception():
+                stream.cancel()
+
+        sending.add_done_callback(wake_receiver)
         before = self.dropped
         try:
             while (steady := await stream.receive()) is not None:
@@ -122,7 +154,9 @@ class Relay:
                     self.returned += 1
         finally:
             sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            (outcome,) = await asyncio.gather(sending, return_exceptions=True)
+            if isinstance(outcome, Exception):
+                raise outcome
 
     async def _send(self, stream: Stream, backlog: Backlog) -> None:
         with suppress(FlowgimbalError):  # the receiver hears of it
@@ -131,12 +165,19 @@ class Relay:
                 if stamped is None:
                     await self._wait()
                     continue
+                await self._room(stream)
                 time_ns, unit = stamped
                 self._metadata.put(time_ns, unit.klv)
                 frame = Frame(unit.data, unit.encoding, unit.width, unit.height)
                 await stream.send(frame, frame_id=self._next_id, capture_time_ns=time_ns)
                 self._next_id += 1
             await stream.half_close()
+
+    async def _room(self, stream: Stream) -> None:
+        """Hold back what a new server is sent at once: above its backlog it would drop all up to the next key frame."""
+        limit = time.monotonic() + HOLD_SECONDS
+        while stream.in_flight > IN_FLIGHT + stream.info.latency_frames and time.monotonic() < limit:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
     async def _wait(self) -> None:
         self._news.clear()
@@ -184,7 +225,7 @@ def _shot(steady: SteadyFrame, klv: tuple[Klv, ...] | None) -> Shot:
 def _put_raw(raw: Fan, time_ns: int, unit: Unit) -> None:
     if raw.outlets:
         shift = 0 if unit.time_ns is None else time_ns - unit.time_ns
-        decode_ns = None if unit.decode_ns is None else unit.decode_ns + shift
+        decode_ns = None if unit.decode_ns is None or unit.time_ns is None else unit.decode_ns + shift
         size = unit.width, unit.height
         raw.put(Shot(unit.data, unit.encoding, *size, time_ns, unit.key, decode_ns=decode_ns, klv=unit.klv))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl
@@ -32,6 +32,7 @@ MAX_KLV = 256
 """Packets of metadata that may come between two pictures; more are left out."""
 
 RAW = "raw:"
+_FILE_RATE = 25  # Hz, of a file that says nothing of it
 _RAW_OPTIONS = {"size": "video_size", "rate": "framerate", "format": "pixel_format"}
 _PASSED = {"h264": Encoding.H264, "hevc": Encoding.HEVC, "mjpeg": Encoding.JPEG}
 # Annex B, with parameter sets before each key frame: a server that is started anew in mid-stream needs them there.
@@ -79,9 +80,9 @@ class UrlSource:
         except (av.FFmpegError, OSError, ValueError) as error:
             self._close()
             raise MediaError(f"{self._name}: cannot be opened: {_reason(error)}") from error
-        if not self._container.streams.video:
+        if not any(stream.codec_context for stream in self._container.streams.video):
             self._close()
-            raise MediaError(f"{self._name}: there is no video in it")
+            raise MediaError(f"{self._name}: there is no video in it that can be read")
         self._metadata = [stream for stream in self._container.streams.data if stream.name == "klv"]
         return self
 
@@ -93,13 +94,19 @@ class UrlSource:
         stream = self._container.streams.video[0]
         found = self._passed(stream) if stream.codec_context.name in _PASSED else self._decoded(stream)
         piped = self._url == "-" or self._url.startswith(f"{RAW}-")
-        return found if piped or not self.ends else paced(found)
+        if piped or not self.ends:
+            return found
+        return paced(_timed(found, int(1_000_000_000 / (stream.average_rate or _FILE_RATE))))
 
     def _passed(self, stream: Any) -> Iterator[Unit]:
         name = stream.codec_context.name
         annex_b = BitStreamFilterContext(_FILTERS[name], stream) if name in _FILTERS else None
         for packet in self._packets(stream):
-            for unit in annex_b.filter(packet) if annex_b else [packet]:
+            try:
+                units = annex_b.filter(packet) if annex_b else [packet]
+            except av.FFmpegError:
+                continue  # damaged; the next one may be whole
+            for unit in units:
                 context, time_base = stream.codec_context, stream.time_base
                 seen, due = _nanoseconds(unit.pts, time_base), _nanoseconds(unit.dts, time_base)
                 size = context.width, context.height
@@ -201,6 +208,13 @@ def session_description(host: str, port: int, codec: str) -> str:
         f"a=rtpmap:{_RTP_PAYLOAD} {codec}/90000",
     )
     return "\r\n".join(lines) + "\r\n"
+
+
+def _timed(units: Iterable[Unit], step_ns: int) -> Iterator[Unit]:
+    """Units of a file that knows no times (a bare ``.h264``) at an even pace."""
+    for number, unit in enumerate(units):
+        timeless = unit.time_ns is None and unit.decode_ns is None
+        yield replace(unit, time_ns=number * step_ns) if timeless else unit
 
 
 def _scheme(url: str) -> str:

@@ -25,17 +25,21 @@ class NotAnAccessUnit(ValueError):  # noqa: N818 - read at the except clause
 class AccessUnit:
     """``size`` is (width, height) [pixels] where the unit brings it along, as key frames do.
 
-    ``user_data`` are whole NAL units with their start codes, ``slice_at`` is where the first slice's start code stands.
+    ``user_data`` are the messages of SEI units, without the header, which the two standards have apart; ``slice_at`` is
+    where the first slice's start code stands.
     """
 
     size: tuple[int, int] | None
-    user_data: bytes
+    user_data: tuple[bytes, ...]
     slice_at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """How NAL units look: their header's length [bytes], the kind in its first byte, and the kinds that matter here."""
+    """How NAL units look: their header's length [bytes], the kind in its first byte, and the kinds that matter here.
+
+    ``base`` tells by a unit's beginning whether it belongs to the base layer, the only one that is decoded.
+    """
 
     header: int
     kind: Callable[[int], int]
@@ -43,6 +47,12 @@ class Syntax:
     sps: int
     sei: int
     size: Callable[[Bits], tuple[int, int]]
+    sei_header: bytes
+    base: Callable[[bytes], bool]
+
+    def sei_unit(self, message: bytes) -> bytes:
+        """A whole NAL unit of user data, with its start code."""
+        return b"\0" + _START + self.sei_header + message
 
 
 def read(data: bytes, syntax: Syntax) -> AccessUnit:
@@ -58,14 +68,17 @@ def read(data: bytes, syntax: Syntax) -> AccessUnit:
             raise NotAnAccessUnit("it ends before its first slice")
         kind = syntax.kind(data[begin])
         if kind in syntax.slices:
-            return AccessUnit(size, b"".join(user_data), start - (1 if start and not data[start - 1] else 0))
+            return AccessUnit(size, tuple(user_data), start - (1 if start and not data[start - 1] else 0))
         end = data.find(_START, begin)
         if end < 0:
             raise NotAnAccessUnit("there is no slice in it")
+        if not syntax.base(data[begin : begin + syntax.header]):
+            start = end
+            continue
         if kind == syntax.sps:
             size = _size(data[begin + syntax.header : end], syntax)
         elif kind == syntax.sei and data[begin + syntax.header] in _USER_DATA:
-            user_data.append(b"\0" + _START + data[begin:end].rstrip(b"\0"))
+            user_data.append(data[begin + syntax.header : end].rstrip(b"\0"))
         start = end
     raise NotAnAccessUnit(f"more than {_MAX_UNITS} units come before its first slice")
 
@@ -153,5 +166,23 @@ def _cropped(bits: Bits, width: int, height: int, chroma: int, rows: int) -> tup
     return width - across * (left + right), height - down * rows * (top + bottom)
 
 
-H264 = Syntax(1, lambda byte: byte & 31, frozenset(range(1, 6)), sps=7, sei=6, size=_h264_size)
-HEVC = Syntax(2, lambda byte: byte >> 1 & 63, frozenset(range(32)), sps=33, sei=39, size=_hevc_size)
+H264 = Syntax(
+    header=1,
+    kind=lambda byte: byte & 31,
+    slices=frozenset(range(1, 6)),
+    sps=7,
+    sei=6,
+    size=_h264_size,
+    sei_header=b"\x06",
+    base=lambda _: True,
+)
+HEVC = Syntax(
+    header=2,
+    kind=lambda byte: byte >> 1 & 63,
+    slices=frozenset(range(32)),
+    sps=33,
+    sei=39,
+    size=_hevc_size,
+    sei_header=b"\x4e\x01",
+    base=lambda header: not (header[0] & 1 or header[1] >> 3),
+)

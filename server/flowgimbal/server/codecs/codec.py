@@ -39,10 +39,10 @@ class RawFrame:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """What travels with a picture: the meaning of its numbers, and user data (SEI) as NAL units with start codes."""
+    """What travels with a picture: the meaning of its numbers, and user data (messages of SEI units)."""
 
     colour: Colour = JFIF
-    user_data: bytes = b""
+    user_data: tuple[bytes, ...] = ()
 
 
 PLAIN = Attached()

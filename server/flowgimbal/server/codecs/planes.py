@@ -8,7 +8,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from flowgimbal.engines.picture import Layout, Picture, Plane
-from flowgimbal.server.codecs.colour import FULL, JFIF, Colour
+from flowgimbal.server.codecs.colour import FULL, JFIF, NARROW, UNKNOWN, Colour
 from flowgimbal.server.codecs.convert import convert
 
 _CHROMA = {
@@ -25,6 +25,11 @@ _CHROMA = {
 }
 _FORMATS = {(2, 2): "yuv420p", (2, 1): "yuv422p", (1, 1): "yuv444p"}
 _BT601 = 5
+# What encoders take; of the matrices, those that FFmpeg can turn into others, too.
+_MATRICES = frozenset({1, 4, 5, 6, 7, 8, 9, 10, 14})
+_CONVERTIBLE = frozenset({1, 4, 5, 7, 9})
+_PRIMARIES = frozenset({1, *range(4, 13)})
+_TRANSFERS = frozenset({1, *range(4, 19)})
 
 
 def viewed(frame: VideoFrame) -> Picture | None:
@@ -43,7 +48,11 @@ def viewed(frame: VideoFrame) -> Picture | None:
 def colour_of(frame: VideoFrame) -> Colour:
     """The tags of ``frame``; without a range it is narrow unless its format's name says that it is full."""
     full = frame.color_range == FULL or frame.format.name.startswith("yuvj")
-    return Colour(FULL if full else 1, frame.colorspace, frame.color_primaries, frame.color_trc)
+    tags = (frame.colorspace, _MATRICES), (frame.color_primaries, _PRIMARIES), (frame.color_trc, _TRANSFERS)
+    matrix, *others = (tag if tag in known else UNKNOWN for tag, known in tags)
+    if frame.format.is_rgb:  # what it is turned into
+        return Colour(NARROW, _BT601, *others)
+    return Colour(FULL if full else NARROW, matrix, *others)
 
 
 def copied(picture: Picture, colour: Colour) -> VideoFrame:
@@ -81,5 +90,5 @@ def as_still(picture: Picture, colour: Colour) -> Picture:
 
 
 def _matrix(colour: Colour) -> int:
-    """BT.601 and BT.470BG are one matrix under two numbers; what is not said is taken for it."""
-    return _BT601 if colour.matrix in (2, 5, 6) else colour.matrix
+    """BT.601 and BT.470BG are one matrix under two numbers; what is not said, or not known here, is taken for it."""
+    return colour.matrix if colour.matrix in _CONVERTIBLE else _BT601

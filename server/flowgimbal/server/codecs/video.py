@@ -7,9 +7,11 @@ what is damaged or lost as well as it can.
 from __future__ import annotations
 
 import logging
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import av.error
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 _CLOCK = Fraction(1, 1_000_000)
 _PIXELS_PER_THREAD = 1 << 21
+_SETTLED = 12  # frames after which the frame rate is known
+_MAX_RATE = 1000
 _LOW_DELAY = {"preset": "ultrafast", "tune": "zerolatency"}
 
 
@@ -87,7 +91,7 @@ class VideoDecoder:
         self._max_pixels = max_pixels
         self._context = self._open()
         self._count = 0
-        self._waiting: dict[int, tuple[int, bytes]] = {}  # by count: frame_id, user data
+        self._waiting: dict[int, tuple[int, tuple[bytes, ...]]] = {}  # by count: frame_id, user data
 
     def decode(self, frame: RawFrame) -> Sequence[Decoded]:
         """The pictures that are due now, as a rule this frame's own; raises Undecodable."""
@@ -100,7 +104,7 @@ class VideoDecoder:
         try:
             return self._decoded(self._context.decode(packet))
         except av.error.FFmpegError as error:
-            del self._waiting[self._count]
+            self._waiting.pop(self._count, None)
             raise _undecodable(f"FFmpeg cannot decode it ({error.strerror})", self._family) from error
 
     def flush(self) -> Sequence[Decoded]:
@@ -143,10 +147,13 @@ class VideoEncoder:
         self._made_for: object = None
         self._last_us = -1
         self._key_frame = False
+        self._rate = Fraction(30)
+        self._times: list[int] = []
 
     def encode(self, picture: Picture, attached: Attached, capture_time_ns: int) -> bytes:
         """One access unit; the first, and the first after ``force_key_frame``, needs none before it."""
         frame = copied(picture, attached.colour)
+        self._measure(capture_time_ns)
         made_for = (frame.width, frame.height, frame.format.name, attached.colour)
         if self._context is None or made_for != self._made_for:
             self._context, self._made_for, self._last_us = self._open(frame), made_for, -1
@@ -165,11 +172,23 @@ class VideoEncoder:
         """Make the next picture one that a decoder can begin with."""
         self._key_frame = True
 
-    def _with_user_data(self, data: bytes, user_data: bytes) -> bytes:
+    def _with_user_data(self, data: bytes, user_data: Sequence[bytes]) -> bytes:
         if not user_data:
             return data
-        place = read(data, self._family.syntax).slice_at
-        return data[:place] + user_data + data[place:]
+        syntax = self._family.syntax
+        place = read(data, syntax).slice_at
+        return b"".join((data[:place], *map(syntax.sei_unit, user_data), data[place:]))
+
+    def _measure(self, capture_time_ns: int) -> None:
+        """Encoders meet a bit rate by the frame rate that they were told: tell them the one that frames come at."""
+        if not self._settings.bit_rate or len(self._times) > _SETTLED:
+            return
+        self._times.append(capture_time_ns)
+        if len(self._times) > _SETTLED:
+            step = statistics.median(after - before for before, after in pairwise(self._times))
+            rate = Fraction(1_000_000_000, max(1, int(step))).limit_denominator(1001)
+            if 1 <= rate <= _MAX_RATE and not 0.8 < rate / self._rate < 1.25:
+                self._rate, self._context = rate, None
 
     def _open(self, frame: VideoFrame) -> VideoCodecContext:
         problems = []
@@ -187,7 +206,7 @@ class VideoEncoder:
     def _prepared(self, name: str, options: Mapping[str, str], frame: VideoFrame) -> VideoCodecContext:
         context = _context(name, "w")
         context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
-        context.time_base, context.framerate = _CLOCK, Fraction(30)
+        context.time_base, context.framerate = _CLOCK, self._rate
         context.color_range, context.colorspace = frame.color_range, frame.colorspace
         context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
         context.gop_size = self._settings.key_frame_interval
