@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -369,6 +371,27 @@ def test_a_sink_that_cannot_be_written_harms_no_other(run, tmp_path):
     program.wait_for("a sink fails")
     assert program.end() == 0
     assert program.count("a sink fails") == 1
+
+
+@pytest.mark.parametrize("kind", ["rtsp", "tcp", "fifo", "y4m"])
+def test_a_sink_that_does_not_answer_holds_up_nobody(run, tmp_path, kind):
+    """FFmpeg waits for it with the interpreter's lock held: whoever does not answer is not given to FFmpeg."""
+    sidecar, fifo = tmp_path / "s.jsonl", tmp_path / "pipe.ts"
+    os.mkfifo(fifo)
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as silent, ExitStack() as stack:
+        port = silent.getsockname()[1]
+        if kind == "tcp":  # a full backlog: connections are not even taken
+            for _ in range(3):
+                probe = stack.enter_context(socket.socket())
+                probe.setblocking(False)
+                probe.connect_ex(("127.0.0.1", port))
+        sink = {"fifo": fifo, "y4m": f"y4m:{fifo}"}.get(kind, f"{kind}://127.0.0.1:{port}/steady")
+        program = live(run, "--source", "test:", "--sink", sink, "--sink", sidecar)
+        grown(sidecar, 60)
+        if kind in ("rtsp", "tcp"):
+            program.wait_for("a sink fails")
+        assert program.end() == 0
+    assert len(lines_of(sidecar)) >= 60
 
 
 def test_an_interrupted_recording_is_whole(run, tmp_path):

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 
 from flowgimbal.client.errors import MediaError
 from flowgimbal.client.redact import shown
 from flowgimbal.client.settings import Encoding
+from flowgimbal.client.sinks.reach import ANSWER_SECONDS, opened, reach
 from flowgimbal.client.sinks.shot import Shot
 
 CLOCK = Fraction(1, 90_000)
 PIPE = "-"
 _FORMATS = {"udp": "mpegts", "rtp": "rtp", "rtsp": "rtsp", "srt": "mpegts", "tcp": "mpegts", "rtmp": "flv"}
 _RAW = {Encoding.H264: "h264", Encoding.HEVC: "hevc", Encoding.JPEG: "mjpeg"}
+SLOW_SECONDS = 1.0
+_MICROSECONDS = str(round(ANSWER_SECONDS * 1e6))
 _TS_PACKETS = 1316  # seven of 188 bytes: what fits into a datagram
 
 
@@ -38,6 +42,8 @@ class MuxSink:
         self._made_for: object = None
         self._last = -(1 << 62)  # times before a source's zero are negative
         self._parts = 0
+        self._file: IO[bytes] | None = None
+        self._slow = False  # the last attempt to open it took long, and held up every thread: look first
         self._klv: Any = None
         self._last_klv = -(1 << 62)
 
@@ -50,7 +56,13 @@ class MuxSink:
             if self._container is None:
                 if not shot.key:
                     return
-                self._open(shot)
+                began = time.monotonic()
+                try:
+                    self._open(shot)
+                except (av.FFmpegError, OSError, ValueError):
+                    self._slow = self._slow or time.monotonic() - began > SLOW_SECONDS
+                    raise
+                self._slow = False
                 self._made_for = made_for
             packet = av.Packet(shot.data)
             packet.stream, packet.time_base = self._stream, CLOCK
@@ -74,17 +86,23 @@ class MuxSink:
                 container.close()
             except (av.FFmpegError, OSError) as error:
                 raise MediaError(f"{self.name}: cannot be completed: {error}") from error
+            finally:
+                self._close_file()
 
     def _open(self, shot: Shot) -> None:
         if shot.encoding not in _RAW:
             raise ValueError(f"it takes compressed pictures, not {shot.encoding}")
         kind = _FORMATS.get(self._scheme)
+        if self._slow:
+            reach(self._url)
         target: Any = self._target()
         options = {"flush_packets": "1"}
         if self._scheme == "udp" and "pkt_size" not in self._url:
             target = f"{target}{'&' if '?' in target else '?'}pkt_size={_TS_PACKETS}"
         if self._scheme == "rtsp":
-            options["rtsp_transport"] = "tcp"
+            options |= {"rtsp_transport": "tcp", "timeout": _MICROSECONDS}
+        if self._scheme == "rtmp":
+            options["rw_timeout"] = _MICROSECONDS
         if self._url == PIPE:
             kind = "mpegts"
         with av.open(io.BytesIO(shot.data), format=_RAW[shot.encoding]) as probe:
@@ -108,6 +126,9 @@ class MuxSink:
     def _target(self) -> Any:
         if self._url == PIPE:
             return sys.stdout.buffer
+        self._file = opened(self._url)
+        if self._file is not None:
+            return self._file
         if self._scheme or not self._parts:
             return self._url
         # A recording that had to be begun anew does not overwrite what it has.
@@ -119,6 +140,13 @@ class MuxSink:
         if container is not None:
             with suppress(av.FFmpegError, OSError):
                 container.close()
+        self._close_file()
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
 
 
 def _ticks(nanoseconds: int) -> int:

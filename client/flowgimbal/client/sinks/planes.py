@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any
+from itertools import pairwise
+from typing import IO, Any
 
 import av
 from av.codec.context import CodecContext
 
 from flowgimbal.client.errors import MediaError
 from flowgimbal.client.settings import Encoding
+from flowgimbal.client.sinks.reach import opened
 from flowgimbal.client.sinks.shot import Shot
 
 PIPE = "-"
+FIRST = 5
 FORMATS = {"y4m": "yuv4mpegpipe", "raw": "rawvideo"}
 _CODECS = {Encoding.H264: "h264", Encoding.HEVC: "hevc", Encoding.JPEG: "mjpeg"}
 
@@ -22,7 +25,7 @@ _CODECS = {Encoding.H264: "h264", Encoding.HEVC: "hevc", Encoding.JPEG: "mjpeg"}
 class PlaneSink:
     """Decodes and writes to ``url``: ``y4m:TARGET`` or ``raw:TARGET``, a file, a named pipe, or ``-`` (stdout).
 
-    Y4M says a frame rate once: it is that of the first two pictures, the first of which waits for the second.
+    Y4M says a frame rate once: it is that of the nearest two of the first five pictures, which wait for each other.
     """
 
     def __init__(self, url: str) -> None:
@@ -32,8 +35,9 @@ class PlaneSink:
         self._decoder: Any = None
         self._container: Any = None
         self._stream: Any = None
-        self._first: tuple[int, Any] | None = None
+        self._first: list[tuple[int, Any]] = []
         self._size = (0, 0)
+        self._file: IO[bytes] | None = None
 
     def write(self, shot: Shot) -> None:
         """See ``Sink``."""
@@ -52,31 +56,38 @@ class PlaneSink:
 
     def close(self) -> None:
         """See ``Sink``."""
-        if self._container is None and self._first is not None:
-            self._open(Fraction(30), self._first[1])  # a single picture has no rate
-            self._mux(self._first[1])
+        if self._container is None and self._first:
+            self._begin()
         container, self._container = self._container, None
         if container is not None:
             try:
                 container.close()
             except (av.FFmpegError, OSError) as error:
                 raise MediaError(f"{self.name}: cannot be completed: {error}") from error
+            finally:
+                self._close_file()
 
     def _picture(self, time_ns: int, picture: Any) -> None:
         if self._container is None:
-            if self._first is None:
-                self._first = time_ns, picture
-                return
-            self._open(
-                Fraction(1_000_000_000, max(1, time_ns - self._first[0])).limit_denominator(1001), self._first[1]
-            )
-            self._mux(self._first[1])
+            self._first.append((time_ns, picture))
+            if len(self._first) == FIRST:
+                self._begin()
+            return
         if (picture.width, picture.height) != self._size:
             raise ValueError(f"a picture of {picture.width}x{picture.height} after others of another size")
         self._mux(picture)
 
+    def _begin(self) -> None:
+        first, self._first = self._first, []
+        steps = [after[0] - before[0] for before, after in pairwise(first)]
+        rate = Fraction(1_000_000_000, max(1, min(steps))).limit_denominator(1001) if steps else Fraction(30)
+        self._open(rate, first[0][1])
+        for _, picture in first:
+            self._mux(picture)
+
     def _open(self, rate: Fraction, picture: Any) -> None:
-        target: Any = sys.stdout.buffer if self._target == PIPE else self._target
+        self._file = opened(self._target)
+        target: Any = sys.stdout.buffer if self._target == PIPE else self._file or self._target
         self._container = av.open(target, "w", format=self._format, options={"flush_packets": "1"})
         self._stream = self._container.add_stream("rawvideo", rate=max(rate, Fraction(1)))
         self._stream.pix_fmt = "yuv420p"
@@ -87,8 +98,15 @@ class PlaneSink:
         self._container.mux(self._stream.encode(picture))
 
     def _drop(self) -> None:
-        self._decoder = self._first = None
+        self._decoder, self._first = None, []
         container, self._container = self._container, None
         if container is not None:
             with suppress(av.FFmpegError, OSError):
                 container.close()
+        self._close_file()
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
