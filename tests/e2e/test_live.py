@@ -492,3 +492,13 @@ def test_a_drained_server_is_followed_by_another_at_once(run, tmp_path):
     assert times == sorted(set(times))
     assert len(times) > 100  # all of the 125 but those that came while there was no server
     assert supervisor.end() == 0
+
+
+def test_an_earlier_recording_is_kept(flowgimbal, tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(BUNDLED_CLIP.read_bytes())
+    (tmp_path / "flight.ts").write_bytes(b"of yesterday")
+    done = flowgimbal("live", "--source", "clip.mp4", "--sink", "flight.ts")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "flight.ts").read_bytes() == b"of yesterday"
+    assert len(times_of(tmp_path / "flight-2.ts")) > 60
+    assert "recording to flight-2.ts" in done.stderr

@@ -315,6 +315,29 @@ def test_a_sink_of_raw_pictures_is_refused(tmp_path):
     sink.close()
 
 
+def test_a_recording_that_fails_again_and_again_leaves_one_file(tmp_path, monkeypatch):
+    clip = [bytes(packet) for packet in units_of_h264(3)]
+    sink = MuxSink(str(tmp_path / "out.ts"))
+    for attempt in range(5):
+        sink.write(Shot(clip[0], Encoding.H264, 64, 48, attempt * S, True))
+        sink._drop()  # as after a write that failed
+    assert [path.name for path in tmp_path.iterdir()] == ["out.ts"]
+    monkeypatch.setattr("flowgimbal.client.sinks.mux.LEAST", 1)
+    sink.write(Shot(clip[0], Encoding.H264, 64, 48, 9 * S, True))
+    sink.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out-2.ts", "out.ts"]
+
+
+def units_of_h264(count: int) -> list[av.Packet]:
+    context = CodecContext.create("libx264", "w")
+    context.width, context.height, context.pix_fmt, context.time_base = 64, 48, "yuv420p", Fraction(1, 30)
+    context.options = {"preset": "ultrafast", "tune": "zerolatency"}
+    pictures = [VideoFrame(64, 48, "yuv420p") for _ in range(count)]
+    for number, picture in enumerate(pictures):
+        picture.pts = number
+    return [packet for picture in pictures for packet in context.encode(picture)]
+
+
 def test_a_session_description_is_read_by_ffmpeg(tmp_path):
     path = tmp_path / "x.sdp"
     path.write_text(session_description("127.0.0.1", 45678, "H265"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import time
 from contextlib import suppress
@@ -18,11 +19,15 @@ from flowgimbal.client.settings import Encoding
 from flowgimbal.client.sinks.reach import ANSWER_SECONDS, opened, reach
 from flowgimbal.client.sinks.shot import Shot
 
+logger = logging.getLogger(__name__)
+
 CLOCK = Fraction(1, 90_000)
 PIPE = "-"
 _FORMATS = {"udp": "mpegts", "rtp": "rtp", "rtsp": "rtsp", "srt": "mpegts", "tcp": "mpegts", "rtmp": "flv"}
 _RAW = {Encoding.H264: "h264", Encoding.HEVC: "hevc", Encoding.JPEG: "mjpeg"}
 SLOW_SECONDS = 1.0
+LEAST = 25
+"""Shots that make a recording worth keeping when it has to be begun anew."""
 _MICROSECONDS = str(round(ANSWER_SECONDS * 1e6))
 _TS_PACKETS = 1316  # seven of 188 bytes: what fits into a datagram
 
@@ -41,8 +46,9 @@ class MuxSink:
         self._stream: Any = None
         self._made_for: object = None
         self._last = -(1 << 62)  # times before a source's zero are negative
-        self._parts = 0
         self._file: IO[bytes] | None = None
+        self._recording = ""
+        self._written = 0  # shots, to the recording that was begun last
         self._slow = False  # the last attempt to open it took long, and held up every thread: look first
         self._klv: Any = None
         self._last_klv = -(1 << 62)
@@ -71,6 +77,7 @@ class MuxSink:
             packet.pts = max(_ticks(shot.time_ns), self._last)
             packet.is_keyframe = shot.key
             self._container.mux(packet)
+            self._written += 1
             if self._klv is not None and shot.klv:
                 self._write_klv(shot)
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -113,7 +120,6 @@ class MuxSink:
         transport = self._container.format.name == "mpegts"
         self._klv = self._container.add_data_stream("klv") if transport and shot.klv is not None else None
         self._container.start_encoding()
-        self._parts += 1
 
     def _write_klv(self, shot: Shot) -> None:
         for klv in shot.klv or ():
@@ -129,11 +135,20 @@ class MuxSink:
         self._file = opened(self._url)
         if self._file is not None:
             return self._file
-        if self._scheme or not self._parts:
+        if self._scheme:
             return self._url
-        # A recording that had to be begun anew does not overwrite what it has.
-        path = Path(self._url)
-        return str(path.with_stem(f"{path.stem}-{self._parts + 1}"))
+        # Neither what this recording has, where it had to be begun anew, nor an earlier flight's is overwritten. What a
+        # full disk took next to nothing of is: it is tried every second.
+        if self._recording and self._written < LEAST:
+            return self._recording
+        path, number = Path(self._url), 1
+        while path.is_file():
+            number += 1
+            path = path.with_name(f"{Path(self._url).stem}-{number}{path.suffix}")
+        if number > 1:
+            logger.info("%s is there already: recording to %s", self.name, path)
+        self._recording, self._written = str(path), 0
+        return self._recording
 
     def _drop(self) -> None:
         container, self._container = self._container, None
