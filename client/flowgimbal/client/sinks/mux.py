@@ -6,17 +6,17 @@ import io
 import logging
 import sys
 import time
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import av
 
 from flowgimbal.client.errors import MediaError
 from flowgimbal.client.redact import shown
 from flowgimbal.client.settings import Encoding
-from flowgimbal.client.sinks.reach import ANSWER_SECONDS, opened, reach
+from flowgimbal.client.sinks.output import Output
+from flowgimbal.client.sinks.reach import ANSWER_SECONDS, reach
 from flowgimbal.client.sinks.shot import Shot
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ _RAW = {Encoding.H264: "h264", Encoding.HEVC: "hevc", Encoding.JPEG: "mjpeg"}
 SLOW_SECONDS = 1.0
 LEAST = 25
 """Shots that make a recording worth keeping when it has to be begun anew."""
+_ANSWERING = ("rtsp", "rtmp")
 _MICROSECONDS = str(round(ANSWER_SECONDS * 1e6))
 _TS_PACKETS = 1316  # seven of 188 bytes: what fits into a datagram
 
@@ -42,11 +43,10 @@ class MuxSink:
         self.name = shown(url)
         self._url = url
         self._scheme = url.partition("://")[0].lower() if "://" in url else ""
-        self._container: Any = None
+        self._out = Output(self.name)
         self._stream: Any = None
         self._made_for: object = None
         self._last = -(1 << 62)  # times before a source's zero are negative
-        self._file: IO[bytes] | None = None
         self._recording = ""
         self._written = 0  # shots, to the recording that was begun last
         self._slow = False  # the last attempt to open it took long, and held up every thread: look first
@@ -57,9 +57,9 @@ class MuxSink:
         """See ``Sink``; units before the first key frame are left out."""
         made_for = (shot.encoding, shot.width, shot.height)
         try:
-            if self._container is not None and made_for != self._made_for and shot.key:
+            if self._out.container is not None and made_for != self._made_for and shot.key:
                 self.close()  # another size: most containers take one alone
-            if self._container is None:
+            if self._out.container is None:
                 if not shot.key:
                     return
                 began = time.monotonic()
@@ -76,31 +76,25 @@ class MuxSink:
             packet.dts = self._last
             packet.pts = max(_ticks(shot.time_ns), self._last)
             packet.is_keyframe = shot.key
-            self._container.mux(packet)
+            self._out.container.mux(packet)
             self._written += 1
             if self._klv is not None and shot.klv:
                 self._write_klv(shot)
         except (av.FFmpegError, OSError, ValueError) as error:
-            self._drop()
+            self._out.drop()
             reason = getattr(error, "strerror", None) or str(error)
             raise MediaError(f"{self.name}: cannot be written: {reason}") from error
 
     def close(self) -> None:
         """See ``Sink``."""
-        container, self._container = self._container, None
-        if container is not None:
-            try:
-                container.close()
-            except (av.FFmpegError, OSError) as error:
-                raise MediaError(f"{self.name}: cannot be completed: {error}") from error
-            finally:
-                self._close_file()
+        self._recording = ""
+        self._out.close()
 
     def _open(self, shot: Shot) -> None:
         if shot.encoding not in _RAW:
             raise ValueError(f"it takes compressed pictures, not {shot.encoding}")
         kind = _FORMATS.get(self._scheme)
-        if self._slow:
+        if self._slow or self._scheme not in _ANSWERING:  # there it is the name alone that is looked up
             reach(self._url)
         target: Any = self._target()
         options = {"flush_packets": "1"}
@@ -113,13 +107,13 @@ class MuxSink:
         if self._url == PIPE:
             kind = "mpegts"
         with av.open(io.BytesIO(shot.data), format=_RAW[shot.encoding]) as probe:
-            self._container = av.open(target, "w", format=kind, options=options)
-            self._stream = self._container.add_stream_from_template(probe.streams.video[0])
+            self._out.container = av.open(target, "w", format=kind, options=options)
+            self._stream = self._out.container.add_stream_from_template(probe.streams.video[0])
         self._stream.time_base = CLOCK
         # Of the containers that FFmpeg writes, the transport stream alone takes it.
-        transport = self._container.format.name == "mpegts"
-        self._klv = self._container.add_data_stream("klv") if transport and shot.klv is not None else None
-        self._container.start_encoding()
+        transport = self._out.container.format.name == "mpegts"
+        self._klv = self._out.container.add_data_stream("klv") if transport and shot.klv is not None else None
+        self._out.container.start_encoding()
 
     def _write_klv(self, shot: Shot) -> None:
         for klv in shot.klv or ():
@@ -127,14 +121,14 @@ class MuxSink:
             packet.stream, packet.time_base = self._klv, CLOCK
             self._last_klv = max(self._last_klv, _ticks(shot.time_ns + klv.offset_ns))
             packet.pts = packet.dts = self._last_klv
-            self._container.mux(packet)
+            self._out.container.mux(packet)
 
     def _target(self) -> Any:
         if self._url == PIPE:
             return sys.stdout.buffer
-        self._file = opened(self._url)
-        if self._file is not None:
-            return self._file
+        behind = self._out.behind(self._url)
+        if behind is not None:
+            return behind
         if self._scheme:
             return self._url
         # Neither what this recording has, where it had to be begun anew, nor an earlier flight's is overwritten. What a
@@ -149,19 +143,6 @@ class MuxSink:
             logger.info("%s is there already: recording to %s", self.name, path)
         self._recording, self._written = str(path), 0
         return self._recording
-
-    def _drop(self) -> None:
-        container, self._container = self._container, None
-        if container is not None:
-            with suppress(av.FFmpegError, OSError):
-                container.close()
-        self._close_file()
-
-    def _close_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            with suppress(OSError):
-                file.close()
 
 
 def _ticks(nanoseconds: int) -> int:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
-from typing import IO, Any
+from typing import Any
 
 import av
 from av.codec.context import CodecContext
 
 from flowgimbal.client.errors import MediaError
 from flowgimbal.client.settings import Encoding
-from flowgimbal.client.sinks.reach import opened
+from flowgimbal.client.sinks.output import Output
 from flowgimbal.client.sinks.shot import Shot
 
 PIPE = "-"
@@ -33,11 +32,10 @@ class PlaneSink:
         kind, _, self._target = url.partition(":")
         self._format = FORMATS[kind]
         self._decoder: Any = None
-        self._container: Any = None
+        self._out = Output(self.name)
         self._stream: Any = None
         self._first: list[tuple[int, Any]] = []
         self._size = (0, 0)
-        self._file: IO[bytes] | None = None
 
     def write(self, shot: Shot) -> None:
         """See ``Sink``."""
@@ -56,19 +54,12 @@ class PlaneSink:
 
     def close(self) -> None:
         """See ``Sink``."""
-        if self._container is None and self._first:
+        if self._out.container is None and self._first:
             self._begin()
-        container, self._container = self._container, None
-        if container is not None:
-            try:
-                container.close()
-            except (av.FFmpegError, OSError) as error:
-                raise MediaError(f"{self.name}: cannot be completed: {error}") from error
-            finally:
-                self._close_file()
+        self._out.close()
 
     def _picture(self, time_ns: int, picture: Any) -> None:
-        if self._container is None:
+        if self._out.container is None:
             self._first.append((time_ns, picture))
             if len(self._first) == FIRST:
                 self._begin()
@@ -86,27 +77,17 @@ class PlaneSink:
             self._mux(picture)
 
     def _open(self, rate: Fraction, picture: Any) -> None:
-        self._file = opened(self._target)
-        target: Any = sys.stdout.buffer if self._target == PIPE else self._file or self._target
-        self._container = av.open(target, "w", format=self._format, options={"flush_packets": "1"})
-        self._stream = self._container.add_stream("rawvideo", rate=max(rate, Fraction(1)))
+        behind = self._out.behind(self._target)
+        target: Any = sys.stdout.buffer if self._target == PIPE else behind or self._target
+        self._out.container = av.open(target, "w", format=self._format, options={"flush_packets": "1"})
+        self._stream = self._out.container.add_stream("rawvideo", rate=max(rate, Fraction(1)))
         self._stream.pix_fmt = "yuv420p"
         self._size = self._stream.width, self._stream.height = picture.width, picture.height
 
     def _mux(self, picture: Any) -> None:
         picture.pts = None
-        self._container.mux(self._stream.encode(picture))
+        self._out.container.mux(self._stream.encode(picture))
 
     def _drop(self) -> None:
         self._decoder, self._first = None, []
-        container, self._container = self._container, None
-        if container is not None:
-            with suppress(av.FFmpegError, OSError):
-                container.close()
-        self._close_file()
-
-    def _close_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            with suppress(OSError):
-                file.close()
+        self._out.drop()
