@@ -328,6 +328,20 @@ def test_a_recording_that_fails_again_and_again_leaves_one_file(tmp_path, monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out-2.ts", "out.ts"]
 
 
+def test_a_recording_begins_at_zero(tmp_path):
+    """A camera counts from when it was switched on, days ago; raw and steady recordings agree all the same."""
+    day = 5 * 24 * 3600 * S
+    sink = MuxSink(str(tmp_path / "out.mkv"))
+    for number, packet in enumerate(units_of_h264(3)):
+        sink.write(
+            Shot(bytes(packet), Encoding.H264, 64, 48, day + number * S // 10, not number, start_ns=day - S // 2)
+        )
+    sink.close()
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        times = [float(packet.pts * packet.time_base) for packet in container.demux(video=0) if packet.size]
+    assert times == pytest.approx([0.5, 0.6, 0.7])
+
+
 def units_of_h264(count: int) -> list[av.Packet]:
     context = CodecContext.create("libx264", "w")
     context.width, context.height, context.pix_fmt, context.time_base = 64, 48, "yuv420p", Fraction(1, 30)

@@ -32,7 +32,7 @@ def figures_of(streams: Sequence[Timed], cpu: dict[str, float | None], memory: d
     settings = streams[0].settings
     return {
         "engine": streams[0].engine,
-        "settings": {name: value for name, value in vars(settings).items() if value is not None},
+        "settings": {name: value for name, value in vars(settings).items() if value not in (None, ())},
         "streams": len(streams),
         "frames_sent": sent,
         "frames_received": received,

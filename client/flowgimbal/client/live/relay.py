@@ -26,7 +26,7 @@ from flowgimbal.client.live.intake import Intake
 from flowgimbal.client.live.metadata import Metadata
 from flowgimbal.client.settings import Mode, StreamSettings
 from flowgimbal.client.sinks.shot import Shot, Sink, is_key
-from flowgimbal.client.sources.unit import Klv, LiveSource, Unit
+from flowgimbal.client.sources.unit import LiveSource, Unit
 from flowgimbal.client.stream import Stream
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class Relay:
         self._lost_at: float | None = None
         self._next_id = 0
         self._metadata = Metadata()
+        self._start_ns: int | None = None
         self.open: tuple[Client, Stream] | None = None
         """The stream that runs now, and its connection."""
         self.size = (0, 0)
@@ -85,7 +86,7 @@ class Relay:
         backlog = Backlog(lambda: _call(loop, self._news.set))
         raw = Fan(self._raw_sinks, once=False)  # nothing of it is sent twice, and its pictures may be reordered
         fan = Fan(self._sinks)
-        intake = Intake(self._open_source, backlog, lambda time_ns, unit: _put_raw(raw, time_ns, unit))
+        intake = Intake(self._open_source, backlog, lambda time_ns, unit: self._came(raw, time_ns, unit))
         intake.start()
         watching = asyncio.ensure_future(self._watch(intake))
         try:
@@ -150,7 +151,7 @@ class Relay:
             while (steady := await stream.receive()) is not None:
                 self.dropped = before + stream.dropped
                 self.size = steady.width, steady.height
-                if fan.put(_shot(steady, self._metadata.take(steady.capture_time_ns))):
+                if fan.put(self._shot(steady)):
                     self.returned += 1
         finally:
             sending.cancel()
@@ -186,6 +187,22 @@ class Relay:
     def _over(self, backlog: Backlog) -> bool:
         return self._stopping.is_set() or backlog.ended
 
+    def _came(self, raw: Fan, time_ns: int, unit: Unit) -> None:
+        """A unit, as it came: from the source's thread."""
+        shift = 0 if unit.time_ns is None else time_ns - unit.time_ns
+        decode_ns = None if unit.decode_ns is None or unit.time_ns is None else unit.decode_ns + shift
+        if self._start_ns is None:
+            self._start_ns = time_ns if decode_ns is None else min(time_ns, decode_ns)
+        if raw.outlets:
+            size, start_ns = (unit.width, unit.height), self._start_ns
+            raw.put(Shot(unit.data, unit.encoding, *size, time_ns, unit.key, None, decode_ns, unit.klv, start_ns))
+
+    def _shot(self, steady: SteadyFrame) -> Shot:
+        """A frame that came back, on its way to the sinks."""
+        key, size, time_ns = is_key(steady.data, steady.encoding), (steady.width, steady.height), steady.capture_time_ns
+        klv = self._metadata.take(time_ns)
+        return Shot(steady.data, steady.encoding, *size, time_ns, key, steady, None, klv, self._start_ns or 0)
+
     async def _watch(self, intake: Intake) -> None:
         """Say when the source freezes and thaws."""
         frozen_at: float | None = None
@@ -214,20 +231,6 @@ class Relay:
         if self._lost_at is None and not isinstance(error, StreamClosed):
             self._lost_at = time.monotonic()
             logger.warning("the server is gone: %s; trying again", error)
-
-
-def _shot(steady: SteadyFrame, klv: tuple[Klv, ...] | None) -> Shot:
-    key = is_key(steady.data, steady.encoding)
-    size = steady.width, steady.height
-    return Shot(steady.data, steady.encoding, *size, steady.capture_time_ns, key, steady, klv=klv)
-
-
-def _put_raw(raw: Fan, time_ns: int, unit: Unit) -> None:
-    if raw.outlets:
-        shift = 0 if unit.time_ns is None else time_ns - unit.time_ns
-        decode_ns = None if unit.decode_ns is None or unit.time_ns is None else unit.decode_ns + shift
-        size = unit.width, unit.height
-        raw.put(Shot(unit.data, unit.encoding, *size, time_ns, unit.key, decode_ns=decode_ns, klv=unit.klv))
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:

@@ -50,6 +50,7 @@ class MuxSink:
         self._recording = ""
         self._written = 0  # shots, to the recording that was begun last
         self._slow = False  # the last attempt to open it took long, and held up every thread: look first
+        self._zero_ns = 0
         self._klv: Any = None
         self._last_klv = -(1 << 62)
 
@@ -72,9 +73,10 @@ class MuxSink:
                 self._made_for = made_for
             packet = av.Packet(shot.data)
             packet.stream, packet.time_base = self._stream, CLOCK
-            self._last = max(_ticks(shot.time_ns if shot.decode_ns is None else shot.decode_ns), self._last + 1)
+            decode_ns = shot.time_ns if shot.decode_ns is None else shot.decode_ns
+            self._last = max(_ticks(decode_ns - self._zero_ns), self._last + 1)
             packet.dts = self._last
-            packet.pts = max(_ticks(shot.time_ns), self._last)
+            packet.pts = max(_ticks(shot.time_ns - self._zero_ns), self._last)
             packet.is_keyframe = shot.key
             self._out.container.mux(packet)
             self._written += 1
@@ -94,6 +96,8 @@ class MuxSink:
         if shot.encoding not in _RAW:
             raise ValueError(f"it takes compressed pictures, not {shot.encoding}")
         kind = _FORMATS.get(self._scheme)
+        # A stream keeps its source's times; a recording that began with them would seem to last for the camera's days.
+        self._zero_ns = 0 if self._scheme or self._url == PIPE else shot.start_ns
         if self._slow or self._scheme not in _ANSWERING:  # there it is the name alone that is looked up
             reach(self._url)
         target: Any = self._target()
@@ -119,7 +123,7 @@ class MuxSink:
         for klv in shot.klv or ():
             packet = av.Packet(klv.data)
             packet.stream, packet.time_base = self._klv, CLOCK
-            self._last_klv = max(self._last_klv, _ticks(shot.time_ns + klv.offset_ns))
+            self._last_klv = max(self._last_klv, _ticks(shot.time_ns + klv.offset_ns - self._zero_ns))
             packet.pts = packet.dts = self._last_klv
             self._out.container.mux(packet)
 

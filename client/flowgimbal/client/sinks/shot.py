@@ -15,7 +15,8 @@ class Shot:
     """``key``: a decoder can begin here; ``steady`` None for a raw picture.
 
     ``time_ns`` is that of presentation, ``decode_ns`` that of decoding where they differ: it rises from shot to shot.
-    ``klv`` is the metadata that belongs here, None where the source has none at all.
+    ``klv`` is the metadata that belongs here, None where the source has none at all. ``start_ns`` is the time of the
+    source's first unit, with which recordings begin.
     """
 
     data: bytes
@@ -27,6 +28,7 @@ class Shot:
     steady: SteadyFrame | None = None
     decode_ns: int | None = None
     klv: tuple[Klv, ...] | None = None
+    start_ns: int = 0
 
 
 class Sink(Protocol):

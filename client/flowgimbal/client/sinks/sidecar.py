@@ -12,7 +12,10 @@ from flowgimbal.client.sinks.shot import Shot
 
 
 class SidecarSink:
-    """Appends to ``path``. ``transform`` is row-major, pixel of the raw picture -> pixel of the steady one."""
+    """Appends to ``path``. ``transform`` is row-major, pixel of the raw picture -> pixel of the steady one.
+
+    Recordings of the same run show the frame at ``time_ns - start_ns``.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.name = str(path)
@@ -25,6 +28,7 @@ class SidecarSink:
         line = {
             "frame_id": shot.steady.frame_id,
             "time_ns": shot.time_ns,
+            "start_ns": shot.start_ns,
             "width": shot.width,
             "height": shot.height,
             "transform": shot.steady.transform.ravel().tolist(),
