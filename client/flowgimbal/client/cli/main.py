@@ -10,10 +10,11 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module, metadata
-from typing import Any
+from typing import Any, NoReturn
 
 from flowgimbal.client.cli.console import complain
 from flowgimbal.client.cli.layers import configure
@@ -33,6 +34,9 @@ COMMANDS = {
     "train": "flow | warp: train a network (needs flowgimbal[train]); paths: measure camera paths for it",
 }
 """Each is a module of this package: ``Config`` and ``run(config)``, or ``run_arguments(arguments)`` to forward them."""
+
+THREADS = "flowgimbal-"
+"""How the names of the threads begin that read sources and write sinks."""
 
 OK, FAILED, USAGE, NO_START, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -59,6 +63,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain(f"flowgimbal {command}: interrupted")
         return INTERRUPTED
+
+
+def entry() -> NoReturn:
+    """``main`` as a process of its own, and its end.
+
+    A read that waits for a camera, or a sink that nobody reads, cannot be broken off. When the interpreter ended under
+    such a thread, the process could crash after all was done: it is left without more ado.
+    """
+    code = main()
+    if any(thread.name.startswith(THREADS) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 @contextmanager

@@ -39,6 +39,8 @@ HOLD_SECONDS = 0.25
 """For so long each: a server says that it dropped frames with the next one that it returns, and there may be none."""
 _REFUSALS = (InvalidRequest, Unsupported)
 _OF_CONTENT = (*_REFUSALS, CorruptFrame, ServerFault)
+LEAVE_SECONDS = 1.0
+"""For the source's thread to see that it is to end; one that waits for a packet is left behind."""
 FREEZE_SECONDS = 2.0
 """A source that gives nothing for so long is said to be frozen."""
 
@@ -96,6 +98,7 @@ class Relay:
         finally:
             intake.stop()
             watching.cancel()
+            await asyncio.to_thread(intake.join, LEAVE_SECONDS)
             await asyncio.to_thread(fan.close)
             await asyncio.to_thread(raw.close)
 
