@@ -196,7 +196,7 @@ def test_made_and_unmade_again_nothing_is_left(driver: FakeDriver) -> None:
         engine.warm_up()
         engine.close()
         assert not driver.live
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # threads of tests before may end meanwhile
     with pytest.raises(EngineError, match="closed"):
         engine.warp(
             np.zeros((TAPS, 2, ROWS, COLUMNS), np.float32), np.zeros(RAW + BINS, np.float32), np.zeros(4, np.float32)
@@ -214,7 +214,7 @@ def test_a_card_that_fails_is_lost(driver: FakeDriver) -> None:
     assert "illegal memory access" in engine.lost
     threads = threading.active_count()
     engine.close()  # what can be let go of is
-    assert threading.active_count() == threads - 2
+    assert threading.active_count() <= threads - 2
 
 
 def test_memory_that_others_left_is_used_before_giving_up(engine: GpuEngine, driver: FakeDriver) -> None:
