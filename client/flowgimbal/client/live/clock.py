@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 JUMP_NS = 10_000_000_000
-"""Neighbouring units farther apart than this, ahead of what this machine's clock says, are not of one clock."""
+"""A unit this much later than the one before is of another clock."""
 REORDERED_NS = 1_000_000_000
 """Times go back by less than this where pictures are reordered; a clock that goes back farther began anew."""
 MOST_NS = 1 << 62
