@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import shutil
+import ssl
 import struct
 import sys
 from contextlib import asynccontextmanager
@@ -14,12 +15,14 @@ import aiohttp
 import cv2
 import numpy as np
 import pytest
+import trustme
 
 from flowgimbal.client import Client, Frame
 
 COMMAND = (sys.executable, "-m", "flowgimbal.client.cli")
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PATIENCE = 60
+TOKEN = "the-token-of-the-page"
 
 
 @pytest.fixture
@@ -264,6 +267,80 @@ def test_a_page_that_cannot_be_served_is_said(run, serve):
 
 
 @pytest.fixture
+def locked(run, tmp_path):
+    """The URL of a page over https that wants TOKEN, and the authority that its certificate is of."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1")
+    files = {name: tmp_path / name for name in ("page.pem", "page-key.pem", "token")}
+    leaf.cert_chain_pems[0].write_to_path(str(files["page.pem"]))
+    leaf.private_key_pem.write_to_path(str(files["page-key.pem"]))
+    files["token"].write_text(f"{TOKEN}\n")
+    flags = (
+        "--web-certificate",
+        files["page.pem"],
+        "--web-key",
+        files["page-key.pem"],
+        "--web-token-file",
+        files["token"],
+    )
+    program = run(*COMMAND, "live", "--source", "test:", "--web", "127.0.0.1:0", *flags)
+    program.wait_for("the page: ")
+    program.wait_for("stream ")
+    assert TOKEN not in "".join(program.said)
+    return url_in(program), authority
+
+
+async def test_a_page_with_a_token_opens_for_who_knows_it(locked):
+    url, authority = locked
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    assert url.startswith("https://")
+    jar = aiohttp.CookieJar(unsafe=True)  # of an IP address
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), cookie_jar=jar) as session:
+
+        async def status(path: str, **options: object) -> int:
+            async with session.get(url + path, allow_redirects=False, **options) as answer:
+                return answer.status
+
+        assert [await status(path) for path in ("", "page.js", "streams", "camera", "watch/x")] == [303, *[401] * 4]
+        assert [await status(path) for path in ("login", "page.css")] == [200, 200]
+        assert await status("streams", headers={"Authorization": f"Bearer {TOKEN}"}) == 200
+        assert await status("streams", headers={"Authorization": "Bearer no"}) == 401
+        assert await status("streams", cookies={"flowgimbal": "guessed"}) == 401
+        async with session.post(url + "login", data={"token": "wrong"}) as answer:
+            assert (answer.status, "That is not the token" in await answer.text()) == (401, True)
+        async with session.post(url + "login", data={"token": TOKEN}, headers={"Origin": "https://evil"}) as answer:
+            assert answer.status == 403
+        async with session.post(url + "login", data={"token": TOKEN}, allow_redirects=False) as answer:
+            cookie = answer.headers["Set-Cookie"]
+            assert answer.status == 303
+        assert all(word in cookie for word in ("HttpOnly", "SameSite=Strict", "Secure"))
+        assert [await status(path) for path in ("", "page.js", "streams")] == [200] * 3
+
+
+async def test_a_page_before_a_server_with_tokens(run, tmp_path):
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text(f'[camera]\ntoken = "{TOKEN}"\n')
+    flags = ("--listen", "127.0.0.1:0", "--web", "127.0.0.1:0", "--log-format", "json", "--tokens-file", tokens)
+    program = run(*COMMAND, "serve", *flags)
+    program.wait_for("the page is served")
+    said = [json.loads(line) for line in program.said]
+    url = next(line["url"] for line in said if "url" in line)
+    address = next(line["addresses"] for line in said if "addresses" in line)
+    async with Client(address, token=TOKEN) as client, client.stream(), aiohttp.ClientSession() as session:
+        assert len(await streams_once(session, url, 1)) == 1
+
+
+@pytest.mark.parametrize("command", ["serve", "live"])
+def test_a_page_that_others_reach_wants_https_and_a_token(flowgimbal, command):
+    flags = ["--source", "test:"] if command == "live" else []
+    refused = flowgimbal(command, *flags, "--web", "0.0.0.0:0")
+    assert refused.returncode == 2
+    assert "web: others reach 0.0.0.0:0: it needs TLS" in refused.stderr
+    assert "a token (web_token_file)" in refused.stderr
+
+
+@pytest.fixture
 def browser(tmp_path):
     """Headless Chromium with a fake camera."""
     if BROWSER is None or DRIVER is None:
@@ -283,6 +360,7 @@ def browser(tmp_path):
         *(f"disable-{what}" for what in quiet),
     ):
         options.add_argument(f"--{argument}")
+    options.accept_insecure_certs = True  # of an authority that lives for one test
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     driver.set_script_timeout(PATIENCE)
@@ -389,3 +467,16 @@ def test_the_browsers_camera_through_the_server_and_back(serve, browser):
     browser.find_element("id", "camera").click()
     eventually(browser, "return document.getElementById('notice').textContent.startsWith('No stream runs')")
     assert browser.get_log("browser") == []
+
+
+def test_the_token_is_asked_for_in_a_browser(locked, browser):
+    url, _ = locked
+    browser.get(url)
+    field = browser.find_element("id", "token")
+    field.send_keys("wrong")
+    field.submit()
+    eventually(browser, "return document.querySelector('[role=alert]')?.textContent.includes('not the token')")
+    field = browser.find_element("id", "token")
+    field.send_keys(TOKEN)
+    field.submit()
+    eventually(browser, "return document.querySelectorAll('#streams li').length > 0")

@@ -15,6 +15,8 @@ from flowgimbal.v1 import stabilizer_pb2 as pb
 
 CODE = grpc.StatusCode
 SERVICE = "flowgimbal.v1.StabilizerService"
+CLI = ("-c", "from flowgimbal.client.cli.main import entry; entry()", "serve")
+OBSERVER = "flowgimbal.v1.ObserverService"
 
 # An engine whose warm-up waits for a line on stdin's stand-in, a FIFO: the test decides when it is warm.
 GATED = """
@@ -42,12 +44,34 @@ def test_health_serves_only_after_warm_up(launch, connect, tmp_path):
     server = launch("--listen", listen, wait=False, program=("-c", f"GATE = {str(gate)!r}\n{GATED}"))
     server.wait_for("warming")
     channel = connect(listen).channel
-    for name in ("", SERVICE):
+    for name in ("", SERVICE, OBSERVER):
         assert health(channel, name) == health_pb2.HealthCheckResponse.NOT_SERVING
     gate.write_text("go")
     server.wait_for("serving")
     for name in ("", SERVICE):
         assert health(channel, name) == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_watcher_of_health_sees_the_server_come_and_go(launch, connect, tmp_path, wire):
+    gate, listen = tmp_path / "gate", f"unix:{tmp_path}/s"
+    os.mkfifo(gate)
+    server = launch("--listen", listen, wait=False, program=("-c", f"GATE = {str(gate)!r}\n{GATED}"))
+    server.wait_for("warming")
+    client = connect(listen)
+    stub = health_pb2_grpc.HealthStub(client.channel)
+    requests = [health_pb2.HealthCheckRequest(service=name) for name in ("", SERVICE, OBSERVER)]
+    watches = [stub.Watch(request, timeout=60) for request in requests]
+    assert [next(watch).status for watch in watches] == [health_pb2.HealthCheckResponse.NOT_SERVING] * 3
+    gate.write_text("go")
+    assert [next(watch).status for watch in watches] == [health_pb2.HealthCheckResponse.SERVING] * 3
+    held = client.stream(wire.config())  # the drain lasts as long as it does
+    held.info()
+    server.terminate()
+    assert [next(watch).status for watch in watches] == [health_pb2.HealthCheckResponse.NOT_SERVING] * 3
+    held.half_close()
+    for watch in watches:
+        watch.cancel()
+    assert server.exit_code() == 0
 
 
 def test_reflection_lists_the_service(client):
@@ -175,6 +199,49 @@ def test_a_client_cut_off_in_the_middle_of_a_frame(launch, connect, wire):
         line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]) + bytes([0, 0, 99, 1]))
     returned = connect(server.address).exchange([wire.lossless(), wire.gray(1)])
     assert len(returned) == 1
+
+
+def test_metrics_count_what_was_refused_and_how_streams_ended(launch, connect, wire):
+    server = launch("--metrics-listen", "127.0.0.1:0", "--max-streams", "1")
+    page = server.wait_for("serving")["metrics"]
+
+    def metrics() -> dict[str, float]:
+        with urllib.request.urlopen(f"http://{page}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+    assert metrics()['flowgimbal_streams_ended_total{status="INTERNAL"}'] == 0
+    client = connect(server.address)
+    request = wire.gray(1)
+    held = client.stream(wire.lossless(look_ahead_frames=0), request)
+    held.info()
+    (returned,) = held.frames(1)
+    assert client.stream(wire.config()).error().code is CODE.RESOURCE_EXHAUSTED
+    held.cancel()
+    server.wait_for("stream ended")
+    assert client.stream(wire.config(output_quality=101)).error().code is CODE.INVALID_ARGUMENT
+    client.exchange([wire.lossless()])
+    found = metrics()
+    for name, value in {
+        'flowgimbal_calls_refused_total{reason="TOO_MANY_STREAMS"}': 1,
+        'flowgimbal_streams_ended_total{status="CANCELLED"}': 1,
+        'flowgimbal_streams_ended_total{status="INVALID_ARGUMENT"}': 1,
+        'flowgimbal_streams_ended_total{status="OK"}': 1,
+        "flowgimbal_bytes_received_total": len(request.frame.data),
+        "flowgimbal_bytes_sent_total": len(returned.frame.data),
+    }.items():
+        assert found[name] == value, name
+    assert found["process_cpu_seconds_total"] > 0
+    assert found["process_resident_memory_bytes"] > 1 << 20
+
+
+def test_every_line_of_a_json_log_is_json_even_if_the_server_cannot_start(launch):
+    first = launch()
+    for flags in ((), ("--processes", "2")):
+        second = launch("--listen", first.address, *flags, wait=False, program=CLI)
+        assert second.exit_code() == 3
+        assert "plain" not in {line["level"] for line in second.log}, second.log
+        assert first.address in second.log[-1]["message"]
 
 
 def test_start_up_fails_with_3_when_the_port_is_taken(launch):

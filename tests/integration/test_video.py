@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 
 from flowgimbal.client import Encoding
 from flowgimbal.client.assets import BUNDLED_CLIP
-from flowgimbal.client.sinks.shot import is_key
+from flowgimbal.client.key import is_key
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 ENCODINGS = {"h264": pb.ENCODING_H264, "hevc": pb.ENCODING_HEVC}

@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flowgimbal.client.client import DEFAULT_ADDRESS, Client, ServerInfo
+    from flowgimbal.client.client import Client, ServerInfo
+    from flowgimbal.client.endpoint import DEFAULT_ADDRESS, Endpoint, Tls, token_file
     from flowgimbal.client.errors import (
         CorruptFrame,
         FlowgimbalError,
@@ -36,6 +37,7 @@ __all__ = [
     "CorruptFrame",
     "CropPolicy",
     "Encoding",
+    "Endpoint",
     "FlowgimbalError",
     "Frame",
     "FrameStats",
@@ -57,14 +59,17 @@ __all__ = [
     "SyncClient",
     "SyncStream",
     "Timeout",
+    "Tls",
     "Unauthorized",
     "Unavailable",
     "Unsupported",
     "keep_freed_memory",
+    "token_file",
 ]
 
 _HOMES = {
-    "client": ("Client", "DEFAULT_ADDRESS", "ServerInfo"),
+    "client": ("Client", "ServerInfo"),
+    "endpoint": ("DEFAULT_ADDRESS", "Endpoint", "Tls", "token_file"),
     "errors": (
         "CorruptFrame",
         "FlowgimbalError",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
-import grpc
+import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from flowgimbal.client.call import Call
+from flowgimbal.client.endpoint import DEFAULT_ADDRESS, Endpoint, Tls
 from flowgimbal.client.errors import StreamClosed
 from flowgimbal.client.observe import Sight, sight_from_proto
+from flowgimbal.client.resuming import PATIENCE_SECONDS, Resuming
 from flowgimbal.client.settings import (
     Encoding,
     StreamSettings,
@@ -27,7 +30,6 @@ from flowgimbal.v1 import stabilizer_pb2_grpc as rpc
 if TYPE_CHECKING:
     from flowgimbal.v1.stabilizer_pb2_grpc import ObserverServiceAsyncStub, StabilizerServiceAsyncStub
 
-DEFAULT_ADDRESS = "127.0.0.1:50051"
 MAX_MESSAGE_BYTES = 64 << 20
 """The limit of a message either way, the same as the server's: it holds a 4K picture in BGR."""
 
@@ -52,6 +54,8 @@ class ServerInfo:
 class Client:
     """A connection to a flowgimbal server at ``address`` (HOST:PORT or unix:PATH), shared by any number of streams.
 
+        async with Client("cameras.example:443", tls=Tls(ca="ca.pem"), token="...") as client: ...
+
         async with Client() as client, client.stream(look_ahead_frames=0) as stream:
             async for steady in stream.stabilize(frames):
                 show(steady.image)
@@ -62,31 +66,39 @@ class Client:
 
     def __init__(
         self,
-        address: str = DEFAULT_ADDRESS,
+        address: str | Endpoint = DEFAULT_ADDRESS,
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        tls: Tls | None = None,
+        token: str | Callable[[], str] = "",
+        insecure: bool = False,
         timeout: float = 10.0,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
-        self.address = address
-        self._credentials = credentials
+        if isinstance(address, Endpoint):
+            self._endpoint = address
+        else:
+            self._endpoint = Endpoint((address,), tls, token, insecure)
+        self.address = self._endpoint.addresses[0]
         self._timeout = timeout
         self._options: list[tuple[str, Any]] = [
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
             # A pool of its own: a new client tries at once, whatever an older one's back-off says.
             ("grpc.use_local_subchannel_pool", 1),
+            # A server that comes back is found again within a quarter of a second.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 250),
             # A server, or a network, that falls silent without a farewell is found out about within 15 s.
             ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_SECONDS * 500),
         ]
-        self._channel: grpc.aio.Channel | None = None
+        if self._endpoint.tls is not None and self._endpoint.tls.name:
+            self._options.append(("grpc.ssl_target_name_override", self._endpoint.tls.name))
+        self._channels: dict[str, grpc.aio.Channel] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._credentials is None:
-            self._channel = grpc.aio.insecure_channel(self.address, options=self._options)
-        else:
-            self._channel = grpc.aio.secure_channel(self.address, self._credentials, options=self._options)
+        self._channels = {}
+        self._open_channel()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -94,23 +106,45 @@ class Client:
 
     async def close(self) -> None:
         """Cancel what still runs and close the connection. A second call does nothing."""
-        channel, self._channel = self._channel, None
-        if channel is not None:
+        channels, self._channels = self._channels, None
+        for channel in (channels or {}).values():
             await channel.close()
 
-    def stream(self, settings: StreamSettings | None = None, **wishes: Unpack[Wishes]) -> Stream:
+    def stream(
+        self,
+        settings: StreamSettings | None = None,
+        *,
+        resume: bool = False,
+        patience: float = PATIENCE_SECONDS,
+        **wishes: Unpack[Wishes],
+    ) -> Stream:
         """A stream, opened by ``async with``; wish for nothing and the server's defaults apply.
 
         Give ``settings`` or keywords. ValueError for a name that the contract lacks; ranges are the server's business.
+
+        With ``resume`` it outlives its server: it goes on at the same address, or at the next of an Endpoint's, as long
+        as one takes it within ``patience`` seconds. What has not come back is kept and sent again: of a lossless stream
+        every frame comes back once and in order, of a live one the newest. Keep receiving: that is what notices.
         """
         if settings is not None and wishes:
             raise ValueError("give settings or keywords, not both")
-        return Stream(self._stub(), settings or settings_of(**wishes), self.address, self._timeout)
+        config = settings_to_proto(settings or settings_of(**wishes))
+        if not resume:
+            return Stream(self._call(config, 0))
+        return Stream(Resuming(self._call, config, len(self._endpoint.addresses), patience))
+
+    def _call(self, config: pb.StreamConfig, attempt: int) -> Call:
+        address = self._endpoint.addresses[attempt % len(self._endpoint.addresses)]
+        stub = cast("StabilizerServiceAsyncStub", rpc.StabilizerServiceStub(self._open_channel(address)))
+        metadata = self._endpoint.metadata
+        return Call(lambda: stub.Stream(metadata=metadata()), config, address, self._timeout)
 
     async def info(self) -> ServerInfo:
         """What the server is, can do, and allows."""
         async with translated(self.address):
-            reply = await self._stub().GetServerInfo(pb.GetServerInfoRequest(), timeout=self._timeout)
+            reply = await self._stub().GetServerInfo(
+                pb.GetServerInfoRequest(), timeout=self._timeout, metadata=self._endpoint.metadata()
+            )
         return ServerInfo(
             version=reply.version,
             engine=reply.engine,
@@ -131,7 +165,7 @@ class Client:
         ``max_width`` [pixels] and ``max_rate`` [Hz] say how closely. Raises NoSuchStream.
         """
         request = pb.WatchRequest(stream_id=stream_id, max_width=max_width, max_rate=max_rate)
-        call = self._observer().Watch(request)
+        call = self._observer().Watch(request, metadata=self._endpoint.metadata())
         try:
             async with translated(self.address):
                 async for message in call:
@@ -151,7 +185,7 @@ class Client:
         config = settings_to_proto(settings or settings_of(**wishes))
         request = pb.TuneRequest(stream_id=stream_id, tuning=pb.Tuning(config=config, key_frame=key_frame))
         async with translated(self.address):
-            reply = await self._observer().Tune(request, timeout=self._timeout)
+            reply = await self._observer().Tune(request, timeout=self._timeout, metadata=self._endpoint.metadata())
         return info_of(reply.info)
 
     async def health(self, service: str = "", *, wait_for_ready: bool = False) -> bool:
@@ -165,10 +199,18 @@ class Client:
             reply = await stub.Check(request, timeout=self._timeout, wait_for_ready=wait_for_ready)
         return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
-    def _open_channel(self) -> grpc.aio.Channel:
-        if self._channel is None:
+    def _open_channel(self, address: str = "") -> grpc.aio.Channel:
+        """The connection to ``address``, the first of all by default; made when it is first wanted."""
+        if self._channels is None:
             raise StreamClosed("the client is not connected: enter it with `async with`")
-        return self._channel
+        address = address or self.address
+        if address not in self._channels:
+            credentials = self._endpoint.credentials(address)
+            if credentials is None:
+                self._channels[address] = grpc.aio.insecure_channel(address, options=self._options)
+            else:
+                self._channels[address] = grpc.aio.secure_channel(address, credentials, options=self._options)
+        return self._channels[address]
 
     def _observer(self) -> ObserverServiceAsyncStub:
         return cast("ObserverServiceAsyncStub", rpc.ObserverServiceStub(self._open_channel()))

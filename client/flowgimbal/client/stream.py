@@ -7,11 +7,10 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-import grpc
-
-from flowgimbal.client.errors import FlowgimbalError, ServerFault, StreamClosed, Timeout
+from flowgimbal.client.call import Road
+from flowgimbal.client.errors import FlowgimbalError, StreamClosed
 from flowgimbal.client.frame import Frame, SteadyFrame, frame_from_proto, frame_to_proto
 from flowgimbal.client.pixels import Image
 from flowgimbal.client.pull import pull
@@ -23,14 +22,7 @@ from flowgimbal.client.settings import (
     settings_of,
     settings_to_proto,
 )
-from flowgimbal.client.translate import translated
-from flowgimbal.client.verdict import Verdict
 from flowgimbal.v1 import stabilizer_pb2 as pb
-
-if TYPE_CHECKING:
-    from flowgimbal.v1.stabilizer_pb2_grpc import StabilizerServiceAsyncStub
-
-    Call = grpc.aio.StreamStreamCall[pb.StreamRequest, pb.StreamResponse]
 
 FRAME_RATE = 30.0  # Hz, of recorded pictures that say nothing of their time
 
@@ -55,24 +47,16 @@ class Stream:
     fails; a method of a stream that is closed raises StreamClosed.
     """
 
-    def __init__(
-        self, stub: StabilizerServiceAsyncStub, settings: StreamSettings, address: str, open_timeout: float
-    ) -> None:
-        self._stub = stub
-        self._settings = settings
-        self._address = address
-        self._open_timeout = open_timeout
-        self._call: Call | None = None
-        self._verdict: Verdict | None = None
+    def __init__(self, road: Road) -> None:
+        self._road = road
+        self._told: pb.StreamInfo | None = None
         self._info: StreamInfo | None = None
-        self._reading: asyncio.Task[Any] | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._next_id = 0
         self._frame_rate: float | None = None
         self._half_closed = False
         self.sent = 0
         self.received = 0
-        self.dropped = 0
 
     @property
     def info(self) -> StreamInfo:
@@ -82,43 +66,35 @@ class Stream:
         return self._info
 
     @property
+    def address(self) -> str:
+        """Of its server."""
+        return self._road.address
+
+    @property
+    def dropped(self) -> int:
+        """Frames sent that will not come back, as far as is known."""
+        return self._road.dropped
+
+    @property
     def in_flight(self) -> int:
         """Frames sent that have neither come back nor been reported as dropped."""
         return self.sent - self.received - self.dropped
 
     async def __aenter__(self) -> Self:
-        call = self._stub.Stream()
-        self._call = call
-        self._verdict = Verdict(call)
-        try:
-            async with asyncio.timeout(self._open_timeout), translated(self._address, self._verdict):
-                await call.write(pb.StreamRequest(config=settings_to_proto(self._settings)))
-                first = await call.read()
-        except TimeoutError as error:
-            call.cancel()
-            if isinstance(error, FlowgimbalError):
-                raise
-            raise Timeout(f"{self._address} did not open the stream within {self._open_timeout:g} s") from error
-        except BaseException:
-            call.cancel()
-            raise
-        if not isinstance(first, pb.StreamResponse) or first.WhichOneof("response") != "info":
-            call.cancel()
-            raise ServerFault(f"{self._address} did not begin with a StreamInfo: is it another service?")
-        self._info = info_of(first.info)
+        await self._road.open()
+        self._learn()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.cancel()
-        tasks = [task for task in (self._feeding, self._reading) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._feeding is not None:
+            self._feeding.cancel()
+            await asyncio.gather(self._feeding, return_exceptions=True)
+        await self._road.close()
 
     def cancel(self) -> None:
         """Give the stream up at once: frames in flight are lost. Harmless on a stream that has ended."""
-        if self._call is not None:
-            self._call.cancel()
+        self._road.cancel()
 
     async def send(self, picture: Picture, *, frame_id: int | None = None, capture_time_ns: int | None = None) -> int:
         """Send one picture and return its frame_id. Waits while flow control, the network's or the server's, says so.
@@ -128,15 +104,13 @@ class Stream:
         the pace at which it was taken, so there it is the frame's number at 30 frames a second. A cancelled send ends
         the stream.
         """
-        call = self._open_call()
+        road = self._opened()
         if self._half_closed:
             raise StreamClosed("nothing can be sent after half_close()")
         frame = as_frame(picture)
         number = next((n for n in (frame_id, frame.frame_id) if n is not None), self._next_id)
         clock = next((t for t in (capture_time_ns, frame.capture_time_ns) if t is not None), None)
-        request = frame_to_proto(frame, number, self._time_of(number) if clock is None else clock)
-        async with translated(self._address, self._verdict):
-            await call.write(request)
+        await road.write(frame_to_proto(frame, number, self._time_of(number) if clock is None else clock))
         self._next_id = number + 1
         self.sent += 1
         return number
@@ -149,44 +123,27 @@ class Stream:
         """
         if settings is not None and wishes:
             raise ValueError("give settings or keywords, not both")
-        call = self._open_call()
         change = settings_to_proto(settings or settings_of(**wishes))
-        async with translated(self._address, self._verdict):
-            await call.write(pb.StreamRequest(tuning=pb.Tuning(config=change, key_frame=key_frame)))
+        await self._opened().write(pb.StreamRequest(tuning=pb.Tuning(config=change, key_frame=key_frame)))
 
     async def receive(self) -> SteadyFrame | None:
         """The next steady frame; None when the server has sent the last one. May be cancelled, or timed out, safely."""
-        while isinstance(response := await self._read(), pb.StreamResponse):
-            if response.WhichOneof("response") == "info":  # settings changed, by us or by an observer
-                self._info = info_of(response.info)
+        road = self._opened()
+        while (response := await road.read()) is not None:
+            self._learn()
+            if response.WhichOneof("response") != "frame":
                 continue
             steady = frame_from_proto(response.frame)
             self.received += 1
-            self.dropped = max(self.dropped, steady.stats.frames_dropped)
             return steady
-        return None  # grpc.aio.EOF
-
-    async def _read(self) -> object:
-        call = self._open_call()
-        if self._reading is None:
-            self._reading = asyncio.ensure_future(call.read())
-        reading = self._reading
-        async with translated(self._address, self._verdict):
-            # gRPC ends the whole call when a read is cancelled: the shield lets a caller give up waiting only.
-            try:
-                response = await asyncio.shield(reading)
-            finally:
-                if reading.done():
-                    self._reading = None
-        return response
+        return None
 
     async def half_close(self) -> None:
         """Say that no frame follows: the server flushes its look-ahead and ends the stream."""
-        call = self._open_call()
+        road = self._opened()
         if not self._half_closed:
             self._half_closed = True
-            async with translated(self._address, self._verdict):
-                await call.done_writing()
+            await road.half_close()
 
     async def exchange(self, picture: Picture, **named: int) -> SteadyFrame | None:
         """Lock-step: send one picture, take one back. None for the first ``info.latency_frames`` pictures.
@@ -250,10 +207,15 @@ class Stream:
             return time.monotonic_ns()
         return round(number * 1e9 / (self._frame_rate or FRAME_RATE))
 
-    def _open_call(self) -> Call:
-        if self._call is None or self._info is None:
+    def _learn(self) -> None:
+        if self._told is not self._road.info:
+            self._told = self._road.info
+            self._info = info_of(self._told)
+
+    def _opened(self) -> Road:
+        if self._info is None:
             raise StreamClosed("the stream is not open: enter it with `async with`")
-        return self._call
+        return self._road
 
 
 def info_of(info: pb.StreamInfo) -> StreamInfo:

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar, Unpack
 
-from flowgimbal.client.client import DEFAULT_ADDRESS, Client, ServerInfo
+from flowgimbal.client.client import Client, ServerInfo
+from flowgimbal.client.endpoint import DEFAULT_ADDRESS, Endpoint
 from flowgimbal.client.errors import StreamClosed
 from flowgimbal.client.frame import SteadyFrame
+from flowgimbal.client.resuming import PATIENCE_SECONDS
 from flowgimbal.client.settings import Wishes
 from flowgimbal.client.stream import Picture, Stream, StreamInfo
 
@@ -25,7 +27,7 @@ class SyncClient:
             show(steady.image)
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, **options: Any) -> None:
+    def __init__(self, address: str | Endpoint = DEFAULT_ADDRESS, **options: Any) -> None:
         self._client = Client(address, **options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -62,16 +64,23 @@ class SyncClient:
         return self._run(self._client.health(service, wait_for_ready=wait_for_ready))
 
     def stabilize(
-        self, pictures: Iterable[Picture], *, frame_rate: float | None = None, **wishes: Unpack[Wishes]
+        self,
+        pictures: Iterable[Picture],
+        *,
+        frame_rate: float | None = None,
+        resume: bool = False,
+        **wishes: Unpack[Wishes],
     ) -> Iterator[SteadyFrame]:
         """Send all ``pictures`` and yield what comes back, as ``Stream.stabilize``."""
-        with self.stream(**wishes) as stream:
+        with self.stream(resume=resume, **wishes) as stream:
             yield from stream.stabilize(pictures, frame_rate=frame_rate)
 
     @contextmanager
-    def stream(self, **wishes: Unpack[Wishes]) -> Iterator[SyncStream]:
-        """A stream, closed at the end of the ``with`` block."""
-        stream = self._client.stream(**wishes)
+    def stream(
+        self, *, resume: bool = False, patience: float = PATIENCE_SECONDS, **wishes: Unpack[Wishes]
+    ) -> Iterator[SyncStream]:
+        """A stream, closed at the end of the ``with`` block; ``resume`` and ``patience`` as for ``Client.stream``."""
+        stream = self._client.stream(resume=resume, patience=patience, **wishes)
         self._run(stream.__aenter__())
         try:
             yield SyncStream(stream, self._run)

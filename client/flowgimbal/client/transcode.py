@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowgimbal.client.client import Client
+from flowgimbal.client.endpoint import Endpoint
 from flowgimbal.client.errors import ServerFault
 from flowgimbal.client.frame import Frame
 from flowgimbal.client.settings import Mode, StreamSettings
@@ -30,13 +31,13 @@ class Transcoded:
 async def stabilize_file(
     source_path: str | Path,
     output_path: str | Path,
-    address: str,
+    server: str | Endpoint,
     settings: StreamSettings,
     *,
     on_start: Callable[[int], None] = lambda _: None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Transcoded:
-    """Send every frame of ``source_path`` to the server at ``address`` and write what comes back to ``output_path``.
+    """Send every frame of ``source_path`` to ``server`` and write what comes back to ``output_path``.
 
     Frames are raw I420 on the wire, decoded, sent, received and encoded at the same time, a few in memory at once.
     ``on_start`` is told how many the header promises (0: nothing), ``on_frame`` of each that is written. Raises
@@ -54,7 +55,7 @@ async def stabilize_file(
                 yield frame
 
         sink = VideoSink(output_path, source.format, sound_of=source_path, metadata=source.metadata)
-        async with Client(address) as client, client.stream(settings) as stream:
+        async with Client(server) as client, client.stream(settings, resume=True) as stream:
             with sink:
                 async for steady in stream.stabilize(frames()):
                     ticks = _take(ticks_of, steady.frame_id)

@@ -56,7 +56,7 @@ def translate(error: grpc.aio.AioRpcError, address: str) -> FlowgimbalError:
         leaf = FrameTooLarge  # gRPC's own message limit, of either side: it carries no ErrorInfo
     message = details or f"the server ended the call with {code.name}"
     if code is _Code.UNAVAILABLE and info is None:
-        message = f"no server at {address}, or it went away: {details}"
+        leaf, message = _unreachable(address, details)
     translated = leaf(
         message,
         reason=info.reason if info else "",
@@ -66,6 +66,20 @@ def translate(error: grpc.aio.AioRpcError, address: str) -> FlowgimbalError:
     if isinstance(translated, Overloaded):
         translated.retry_after = retry_after
     return translated
+
+
+def _unreachable(address: str, details: str) -> tuple[type[FlowgimbalError], str]:
+    """What a connection that does not come about means, as far as gRPC's words tell."""
+    if "CERTIFICATE_VERIFY_FAILED" in details:
+        return Unauthorized, f"the certificate of {address} comes from nobody who is trusted here: name its CA (tls_ca)"
+    if "Hostname Verification" in details:
+        return Unauthorized, f"the certificate of {address} is for another name: connect by that, or give it (tls_name)"
+    if "WRONG_VERSION_NUMBER" in details:
+        return Unavailable, f"{address} speaks no TLS"
+    if "failed to connect" in details and "Socket closed" in details:
+        hint = "it hangs up at once; does it want TLS (tls_ca), or a client's certificate (tls_certificate)?"
+        return Unavailable, f"no service at {address}: {hint}"
+    return Unavailable, f"no server at {address}, or it went away: {details}"
 
 
 def _decode(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo | None, float | None]:

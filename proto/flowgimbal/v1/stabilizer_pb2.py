@@ -24,53 +24,57 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lowgimbal/v1/stabilizer.proto\x12\rflowgimbal.v1\"\x99\x01\n\rStreamRequest\x12-\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1b.flowgimbal.v1.StreamConfigH\x00\x12%\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x14.flowgimbal.v1.FrameH\x00\x12\'\n\x06tuning\x18\x03 \x01(\x0b\x32\x15.flowgimbal.v1.TuningH\x00\x42\t\n\x07request\"H\n\x06Tuning\x12+\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1b.flowgimbal.v1.StreamConfig\x12\x11\n\tkey_frame\x18\x02 \x01(\x08\"x\n\x0eStreamResponse\x12)\n\x04info\x18\x01 \x01(\x0b\x32\x19.flowgimbal.v1.StreamInfoH\x00\x12/\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1e.flowgimbal.v1.StabilizedFrameH\x00\x42\n\n\x08response\"\xee\x03\n\x0cStreamConfig\x12!\n\x04mode\x18\x01 \x01(\x0e\x32\x13.flowgimbal.v1.Mode\x12\x30\n\x0foutput_encoding\x18\x02 \x01(\x0e\x32\x17.flowgimbal.v1.Encoding\x12\x1b\n\x0eoutput_quality\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1f\n\x12smoothing_strength\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\x1e\n\x11look_ahead_frames\x18\x05 \x01(\rH\x02\x88\x01\x01\x12.\n\x0b\x63rop_policy\x18\x06 \x01(\x0e\x32\x19.flowgimbal.v1.CropPolicy\x12\x1b\n\x0emax_crop_ratio\x18\x07 \x01(\x02H\x03\x88\x01\x01\x12\x1c\n\x0foutput_bit_rate\x18\x08 \x01(\rH\x04\x88\x01\x01\x12\x1f\n\x12key_frame_interval\x18\t \x01(\rH\x05\x88\x01\x01\x12!\n\x04pins\x18\n \x01(\x0b\x32\x13.flowgimbal.v1.PinsB\x11\n\x0f_output_qualityB\x15\n\x13_smoothing_strengthB\x14\n\x12_look_ahead_framesB\x11\n\x0f_max_crop_ratioB\x12\n\x10_output_bit_rateB\x15\n\x13_key_frame_interval\".\n\x04Pins\x12&\n\x07regions\x18\x01 \x03(\x0b\x32\x15.flowgimbal.v1.Region\"=\n\x06Region\x12\t\n\x01x\x18\x01 \x01(\r\x12\t\n\x01y\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\"t\n\nStreamInfo\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12+\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x1b.flowgimbal.v1.StreamConfig\x12\x16\n\x0elatency_frames\x18\x03 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x04 \x01(\t\"\x9a\x01\n\x05\x46rame\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x04\x12\x17\n\x0f\x63\x61pture_time_ns\x18\x02 \x01(\x03\x12)\n\x08\x65ncoding\x18\x03 \x01(\x0e\x32\x17.flowgimbal.v1.Encoding\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0e\n\x06stride\x18\x06 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x07 \x01(\x0c\"s\n\x0fStabilizedFrame\x12#\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x14.flowgimbal.v1.Frame\x12\x11\n\ttransform\x18\x02 \x03(\x01\x12(\n\x05stats\x18\x03 \x01(\x0b\x32\x19.flowgimbal.v1.FrameStats\"\xa9\x01\n\nFrameStats\x12\x10\n\x08total_ns\x18\x01 \x01(\x04\x12\x10\n\x08queue_ns\x18\x02 \x01(\x04\x12\x11\n\tdecode_ns\x18\x03 \x01(\x04\x12\x0f\n\x07\x66low_ns\x18\x04 \x01(\x04\x12\x0f\n\x07warp_ns\x18\x05 \x01(\x04\x12\x11\n\tencode_ns\x18\x06 \x01(\x04\x12\x17\n\x0f\x66rames_received\x18\x07 \x01(\x04\x12\x16\n\x0e\x66rames_dropped\x18\x08 \x01(\x04\"\x16\n\x14GetServerInfoRequest\"\x9d\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x30\n\x0finput_encodings\x18\x03 \x03(\x0e\x32\x17.flowgimbal.v1.Encoding\x12\x31\n\x10output_encodings\x18\x04 \x03(\x0e\x32\x17.flowgimbal.v1.Encoding\x12\x13\n\x0bmax_streams\x18\x05 \x01(\r\x12\x16\n\x0e\x61\x63tive_streams\x18\x06 \x01(\r\x12\x18\n\x10max_frame_pixels\x18\x07 \x01(\x04\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\x04\x12\x1c\n\x14idle_timeout_seconds\x18\t \x01(\x01\"k\n\x0cWatchRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x16\n\tmax_width\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x15\n\x08max_rate\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\x0c\n\n_max_widthB\x0b\n\t_max_rate\"\x97\x02\n\rWatchResponse\x12\x0b\n\x03raw\x18\x01 \x01(\x0c\x12\x0e\n\x06steady\x18\x02 \x01(\x0c\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\x11\n\ttransform\x18\x05 \x03(\x01\x12\x0e\n\x06motion\x18\x06 \x03(\x01\x12\x10\n\x08\x66rame_id\x18\x07 \x01(\x04\x12\x17\n\x0f\x63\x61pture_time_ns\x18\x08 \x01(\x03\x12(\n\x05stats\x18\t \x01(\x0b\x32\x19.flowgimbal.v1.FrameStats\x12\'\n\x04info\x18\n \x01(\x0b\x32\x19.flowgimbal.v1.StreamInfo\x12)\n\x08\x65ncoding\x18\x0b \x01(\x0e\x32\x17.flowgimbal.v1.Encoding\"G\n\x0bTuneRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12%\n\x06tuning\x18\x02 \x01(\x0b\x32\x15.flowgimbal.v1.Tuning\"7\n\x0cTuneResponse\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.flowgimbal.v1.StreamInfo*>\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_LIVE\x10\x01\x12\x11\n\rMODE_LOSSLESS\x10\x02*\xbd\x01\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x11\n\rENCODING_BGR8\x10\x01\x12\x11\n\rENCODING_RGB8\x10\x02\x12\x11\n\rENCODING_NV12\x10\x03\x12\x11\n\rENCODING_I420\x10\x04\x12\x12\n\x0e\x45NCODING_GRAY8\x10\x05\x12\x11\n\rENCODING_JPEG\x10\x06\x12\x11\n\rENCODING_H264\x10\x07\x12\x11\n\rENCODING_HEVC\x10\x08*o\n\nCropPolicy\x12\x1b\n\x17\x43ROP_POLICY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43ROP_POLICY_NONE\x10\x01\x12\x15\n\x11\x43ROP_POLICY_FIXED\x10\x02\x12\x17\n\x13\x43ROP_POLICY_DYNAMIC\x10\x03\x32\xba\x01\n\x11StabilizerService\x12I\n\x06Stream\x12\x1c.flowgimbal.v1.StreamRequest\x1a\x1d.flowgimbal.v1.StreamResponse(\x01\x30\x01\x12Z\n\rGetServerInfo\x12#.flowgimbal.v1.GetServerInfoRequest\x1a$.flowgimbal.v1.GetServerInfoResponse2\x98\x01\n\x0fObserverService\x12\x44\n\x05Watch\x12\x1b.flowgimbal.v1.WatchRequest\x1a\x1c.flowgimbal.v1.WatchResponse0\x01\x12?\n\x04Tune\x12\x1a.flowgimbal.v1.TuneRequest\x1a\x1b.flowgimbal.v1.TuneResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lowgimbal/v1/stabilizer.proto\x12\rflowgimbal.v1\"\x99\x01\n\rStreamRequest\x12-\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1b.flowgimbal.v1.StreamConfigH\x00\x12%\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x14.flowgimbal.v1.FrameH\x00\x12\'\n\x06tuning\x18\x03 \x01(\x0b\x32\x15.flowgimbal.v1.TuningH\x00\x42\t\n\x07request\"H\n\x06Tuning\x12+\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1b.flowgimbal.v1.StreamConfig\x12\x11\n\tkey_frame\x18\x02 \x01(\x08\"\xa5\x01\n\x0eStreamResponse\x12)\n\x04info\x18\x01 \x01(\x0b\x32\x19.flowgimbal.v1.StreamInfoH\x00\x12/\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1e.flowgimbal.v1.StabilizedFrameH\x00\x12+\n\x08\x64raining\x18\x03 \x01(\x0b\x32\x17.flowgimbal.v1.DrainingH\x00\x42\n\n\x08response\"\x1b\n\x08\x44raining\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\"\xa8\x04\n\x0cStreamConfig\x12!\n\x04mode\x18\x01 \x01(\x0e\x32\x13.flowgimbal.v1.Mode\x12\x30\n\x0foutput_encoding\x18\x02 \x01(\x0e\x32\x17.flowgimbal.v1.Encoding\x12\x1b\n\x0eoutput_quality\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1f\n\x12smoothing_strength\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\x1e\n\x11look_ahead_frames\x18\x05 \x01(\rH\x02\x88\x01\x01\x12.\n\x0b\x63rop_policy\x18\x06 \x01(\x0e\x32\x19.flowgimbal.v1.CropPolicy\x12\x1b\n\x0emax_crop_ratio\x18\x07 \x01(\x02H\x03\x88\x01\x01\x12\x1c\n\x0foutput_bit_rate\x18\x08 \x01(\rH\x04\x88\x01\x01\x12\x1f\n\x12key_frame_interval\x18\t \x01(\rH\x05\x88\x01\x01\x12!\n\x04pins\x18\n \x01(\x0b\x32\x13.flowgimbal.v1.Pins\x12\x11\n\tresumable\x18\x0b \x01(\x08\x12%\n\x06resume\x18\x0c \x01(\x0b\x32\x15.flowgimbal.v1.ResumeB\x11\n\x0f_output_qualityB\x15\n\x13_smoothing_strengthB\x14\n\x12_look_ahead_framesB\x11\n\x0f_max_crop_ratioB\x12\n\x10_output_bit_rateB\x15\n\x13_key_frame_interval\".\n\x06Resume\x12\x16\n\x0e\x61\x66ter_frame_id\x18\x01 \x01(\x04\x12\x0c\n\x04path\x18\x02 \x03(\x0c\".\n\x04Pins\x12&\n\x07regions\x18\x01 \x03(\x0b\x32\x15.flowgimbal.v1.Region\"=\n\x06Region\x12\t\n\x01x\x18\x01 \x01(\r\x12\t\n\x01y\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\"t\n\nStreamInfo\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12+\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x1b.flowgimbal.v1.StreamConfig\x12\x16\n\x0elatency_frames\x18\x03 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x04 \x01(\t\"\x9a\x01\n\x05\x46rame\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x04\x12\x17\n\x0f\x63\x61pture_time_ns\x18\x02 \x01(\x03\x12)\n\x08\x65ncoding\x18\x03 \x01(\x0e\x32\x17.flowgimbal.v1.Encoding\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0e\n\x06stride\x18\x06 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x07 \x01(\x0c\"\x81\x01\n\x0fStabilizedFrame\x12#\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x14.flowgimbal.v1.Frame\x12\x11\n\ttransform\x18\x02 \x03(\x01\x12(\n\x05stats\x18\x03 \x01(\x0b\x32\x19.flowgimbal.v1.FrameStats\x12\x0c\n\x04path\x18\x04 \x01(\x0c\"\xa9\x01\n\nFrameStats\x12\x10\n\x08total_ns\x18\x01 \x01(\x04\x12\x10\n\x08queue_ns\x18\x02 \x01(\x04\x12\x11\n\tdecode_ns\x18\x03 \x01(\x04\x12\x0f\n\x07\x66low_ns\x18\x04 \x01(\x04\x12\x0f\n\x07warp_ns\x18\x05 \x01(\x04\x12\x11\n\tencode_ns\x18\x06 \x01(\x04\x12\x17\n\x0f\x66rames_received\x18\x07 \x01(\x04\x12\x16\n\x0e\x66rames_dropped\x18\x08 \x01(\x04\"\x16\n\x14GetServerInfoRequest\"\x9d\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x30\n\x0finput_encodings\x18\x03 \x03(\x0e\x32\x17.flowgimbal.v1.Encoding\x12\x31\n\x10output_encodings\x18\x04 \x03(\x0e\x32\x17.flowgimbal.v1.Encoding\x12\x13\n\x0bmax_streams\x18\x05 \x01(\r\x12\x16\n\x0e\x61\x63tive_streams\x18\x06 \x01(\r\x12\x18\n\x10max_frame_pixels\x18\x07 \x01(\x04\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\x04\x12\x1c\n\x14idle_timeout_seconds\x18\t \x01(\x01\"k\n\x0cWatchRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x16\n\tmax_width\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x15\n\x08max_rate\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\x0c\n\n_max_widthB\x0b\n\t_max_rate\"\x97\x02\n\rWatchResponse\x12\x0b\n\x03raw\x18\x01 \x01(\x0c\x12\x0e\n\x06steady\x18\x02 \x01(\x0c\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\x11\n\ttransform\x18\x05 \x03(\x01\x12\x0e\n\x06motion\x18\x06 \x03(\x01\x12\x10\n\x08\x66rame_id\x18\x07 \x01(\x04\x12\x17\n\x0f\x63\x61pture_time_ns\x18\x08 \x01(\x03\x12(\n\x05stats\x18\t \x01(\x0b\x32\x19.flowgimbal.v1.FrameStats\x12\'\n\x04info\x18\n \x01(\x0b\x32\x19.flowgimbal.v1.StreamInfo\x12)\n\x08\x65ncoding\x18\x0b \x01(\x0e\x32\x17.flowgimbal.v1.Encoding\"G\n\x0bTuneRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12%\n\x06tuning\x18\x02 \x01(\x0b\x32\x15.flowgimbal.v1.Tuning\"7\n\x0cTuneResponse\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.flowgimbal.v1.StreamInfo*>\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_LIVE\x10\x01\x12\x11\n\rMODE_LOSSLESS\x10\x02*\xbd\x01\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x11\n\rENCODING_BGR8\x10\x01\x12\x11\n\rENCODING_RGB8\x10\x02\x12\x11\n\rENCODING_NV12\x10\x03\x12\x11\n\rENCODING_I420\x10\x04\x12\x12\n\x0e\x45NCODING_GRAY8\x10\x05\x12\x11\n\rENCODING_JPEG\x10\x06\x12\x11\n\rENCODING_H264\x10\x07\x12\x11\n\rENCODING_HEVC\x10\x08*o\n\nCropPolicy\x12\x1b\n\x17\x43ROP_POLICY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43ROP_POLICY_NONE\x10\x01\x12\x15\n\x11\x43ROP_POLICY_FIXED\x10\x02\x12\x17\n\x13\x43ROP_POLICY_DYNAMIC\x10\x03\x32\xba\x01\n\x11StabilizerService\x12I\n\x06Stream\x12\x1c.flowgimbal.v1.StreamRequest\x1a\x1d.flowgimbal.v1.StreamResponse(\x01\x30\x01\x12Z\n\rGetServerInfo\x12#.flowgimbal.v1.GetServerInfoRequest\x1a$.flowgimbal.v1.GetServerInfoResponse2\x98\x01\n\x0fObserverService\x12\x44\n\x05Watch\x12\x1b.flowgimbal.v1.WatchRequest\x1a\x1c.flowgimbal.v1.WatchResponse0\x01\x12?\n\x04Tune\x12\x1a.flowgimbal.v1.TuneRequest\x1a\x1b.flowgimbal.v1.TuneResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flowgimbal.v1.stabilizer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODE']._serialized_start=2406
-  _globals['_MODE']._serialized_end=2468
-  _globals['_ENCODING']._serialized_start=2471
-  _globals['_ENCODING']._serialized_end=2660
-  _globals['_CROPPOLICY']._serialized_start=2662
-  _globals['_CROPPOLICY']._serialized_end=2773
+  _globals['_MODE']._serialized_start=2602
+  _globals['_MODE']._serialized_end=2664
+  _globals['_ENCODING']._serialized_start=2667
+  _globals['_ENCODING']._serialized_end=2856
+  _globals['_CROPPOLICY']._serialized_start=2858
+  _globals['_CROPPOLICY']._serialized_end=2969
   _globals['_STREAMREQUEST']._serialized_start=50
   _globals['_STREAMREQUEST']._serialized_end=203
   _globals['_TUNING']._serialized_start=205
   _globals['_TUNING']._serialized_end=277
-  _globals['_STREAMRESPONSE']._serialized_start=279
-  _globals['_STREAMRESPONSE']._serialized_end=399
-  _globals['_STREAMCONFIG']._serialized_start=402
-  _globals['_STREAMCONFIG']._serialized_end=896
-  _globals['_PINS']._serialized_start=898
-  _globals['_PINS']._serialized_end=944
-  _globals['_REGION']._serialized_start=946
-  _globals['_REGION']._serialized_end=1007
-  _globals['_STREAMINFO']._serialized_start=1009
-  _globals['_STREAMINFO']._serialized_end=1125
-  _globals['_FRAME']._serialized_start=1128
-  _globals['_FRAME']._serialized_end=1282
-  _globals['_STABILIZEDFRAME']._serialized_start=1284
-  _globals['_STABILIZEDFRAME']._serialized_end=1399
-  _globals['_FRAMESTATS']._serialized_start=1402
-  _globals['_FRAMESTATS']._serialized_end=1571
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=1573
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=1595
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=1598
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=1883
-  _globals['_WATCHREQUEST']._serialized_start=1885
-  _globals['_WATCHREQUEST']._serialized_end=1992
-  _globals['_WATCHRESPONSE']._serialized_start=1995
-  _globals['_WATCHRESPONSE']._serialized_end=2274
-  _globals['_TUNEREQUEST']._serialized_start=2276
-  _globals['_TUNEREQUEST']._serialized_end=2347
-  _globals['_TUNERESPONSE']._serialized_start=2349
-  _globals['_TUNERESPONSE']._serialized_end=2404
-  _globals['_STABILIZERSERVICE']._serialized_start=2776
-  _globals['_STABILIZERSERVICE']._serialized_end=2962
-  _globals['_OBSERVERSERVICE']._serialized_start=2965
-  _globals['_OBSERVERSERVICE']._serialized_end=3117
+  _globals['_STREAMRESPONSE']._serialized_start=280
+  _globals['_STREAMRESPONSE']._serialized_end=445
+  _globals['_DRAINING']._serialized_start=447
+  _globals['_DRAINING']._serialized_end=474
+  _globals['_STREAMCONFIG']._serialized_start=477
+  _globals['_STREAMCONFIG']._serialized_end=1029
+  _globals['_RESUME']._serialized_start=1031
+  _globals['_RESUME']._serialized_end=1077
+  _globals['_PINS']._serialized_start=1079
+  _globals['_PINS']._serialized_end=1125
+  _globals['_REGION']._serialized_start=1127
+  _globals['_REGION']._serialized_end=1188
+  _globals['_STREAMINFO']._serialized_start=1190
+  _globals['_STREAMINFO']._serialized_end=1306
+  _globals['_FRAME']._serialized_start=1309
+  _globals['_FRAME']._serialized_end=1463
+  _globals['_STABILIZEDFRAME']._serialized_start=1466
+  _globals['_STABILIZEDFRAME']._serialized_end=1595
+  _globals['_FRAMESTATS']._serialized_start=1598
+  _globals['_FRAMESTATS']._serialized_end=1767
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=1769
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=1791
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=1794
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=2079
+  _globals['_WATCHREQUEST']._serialized_start=2081
+  _globals['_WATCHREQUEST']._serialized_end=2188
+  _globals['_WATCHRESPONSE']._serialized_start=2191
+  _globals['_WATCHRESPONSE']._serialized_end=2470
+  _globals['_TUNEREQUEST']._serialized_start=2472
+  _globals['_TUNEREQUEST']._serialized_end=2543
+  _globals['_TUNERESPONSE']._serialized_start=2545
+  _globals['_TUNERESPONSE']._serialized_end=2600
+  _globals['_STABILIZERSERVICE']._serialized_start=2972
+  _globals['_STABILIZERSERVICE']._serialized_end=3158
+  _globals['_OBSERVERSERVICE']._serialized_start=3161
+  _globals['_OBSERVERSERVICE']._serialized_end=3313
 # @@protoc_insertion_point(module_scope)

@@ -67,15 +67,23 @@ class Tuning(_message.Message):
     def __init__(self, config: _Optional[_Union[StreamConfig, _Mapping]] = ..., key_frame: bool = ...) -> None: ...
 
 class StreamResponse(_message.Message):
-    __slots__ = ("info", "frame")
+    __slots__ = ("info", "frame", "draining")
     INFO_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     info: StreamInfo
     frame: StabilizedFrame
-    def __init__(self, info: _Optional[_Union[StreamInfo, _Mapping]] = ..., frame: _Optional[_Union[StabilizedFrame, _Mapping]] = ...) -> None: ...
+    draining: Draining
+    def __init__(self, info: _Optional[_Union[StreamInfo, _Mapping]] = ..., frame: _Optional[_Union[StabilizedFrame, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
+
+class Draining(_message.Message):
+    __slots__ = ("seconds",)
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    seconds: float
+    def __init__(self, seconds: _Optional[float] = ...) -> None: ...
 
 class StreamConfig(_message.Message):
-    __slots__ = ("mode", "output_encoding", "output_quality", "smoothing_strength", "look_ahead_frames", "crop_policy", "max_crop_ratio", "output_bit_rate", "key_frame_interval", "pins")
+    __slots__ = ("mode", "output_encoding", "output_quality", "smoothing_strength", "look_ahead_frames", "crop_policy", "max_crop_ratio", "output_bit_rate", "key_frame_interval", "pins", "resumable", "resume")
     MODE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_ENCODING_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_QUALITY_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +94,8 @@ class StreamConfig(_message.Message):
     OUTPUT_BIT_RATE_FIELD_NUMBER: _ClassVar[int]
     KEY_FRAME_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     PINS_FIELD_NUMBER: _ClassVar[int]
+    RESUMABLE_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
     mode: Mode
     output_encoding: Encoding
     output_quality: int
@@ -96,7 +106,17 @@ class StreamConfig(_message.Message):
     output_bit_rate: int
     key_frame_interval: int
     pins: Pins
-    def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., output_encoding: _Optional[_Union[Encoding, str]] = ..., output_quality: _Optional[int] = ..., smoothing_strength: _Optional[float] = ..., look_ahead_frames: _Optional[int] = ..., crop_policy: _Optional[_Union[CropPolicy, str]] = ..., max_crop_ratio: _Optional[float] = ..., output_bit_rate: _Optional[int] = ..., key_frame_interval: _Optional[int] = ..., pins: _Optional[_Union[Pins, _Mapping]] = ...) -> None: ...
+    resumable: bool
+    resume: Resume
+    def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., output_encoding: _Optional[_Union[Encoding, str]] = ..., output_quality: _Optional[int] = ..., smoothing_strength: _Optional[float] = ..., look_ahead_frames: _Optional[int] = ..., crop_policy: _Optional[_Union[CropPolicy, str]] = ..., max_crop_ratio: _Optional[float] = ..., output_bit_rate: _Optional[int] = ..., key_frame_interval: _Optional[int] = ..., pins: _Optional[_Union[Pins, _Mapping]] = ..., resumable: bool = ..., resume: _Optional[_Union[Resume, _Mapping]] = ...) -> None: ...
+
+class Resume(_message.Message):
+    __slots__ = ("after_frame_id", "path")
+    AFTER_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    after_frame_id: int
+    path: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, after_frame_id: _Optional[int] = ..., path: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Pins(_message.Message):
     __slots__ = ("regions",)
@@ -147,14 +167,16 @@ class Frame(_message.Message):
     def __init__(self, frame_id: _Optional[int] = ..., capture_time_ns: _Optional[int] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., stride: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class StabilizedFrame(_message.Message):
-    __slots__ = ("frame", "transform", "stats")
+    __slots__ = ("frame", "transform", "stats", "path")
     FRAME_FIELD_NUMBER: _ClassVar[int]
     TRANSFORM_FIELD_NUMBER: _ClassVar[int]
     STATS_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
     frame: Frame
     transform: _containers.RepeatedScalarFieldContainer[float]
     stats: FrameStats
-    def __init__(self, frame: _Optional[_Union[Frame, _Mapping]] = ..., transform: _Optional[_Iterable[float]] = ..., stats: _Optional[_Union[FrameStats, _Mapping]] = ...) -> None: ...
+    path: bytes
+    def __init__(self, frame: _Optional[_Union[Frame, _Mapping]] = ..., transform: _Optional[_Iterable[float]] = ..., stats: _Optional[_Union[FrameStats, _Mapping]] = ..., path: _Optional[bytes] = ...) -> None: ...
 
 class FrameStats(_message.Message):
     __slots__ = ("total_ns", "queue_ns", "decode_ns", "flow_ns", "warp_ns", "encode_ns", "frames_received", "frames_dropped")

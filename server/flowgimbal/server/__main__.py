@@ -1,7 +1,7 @@
 """A bare server, without the CLI: ``python -m flowgimbal.server --listen 127.0.0.1:0``.
 
-Every field of ``ServeConfig`` is a flag; the log, on stderr, says where it serves. Exit 2 for a bad flag, 3 when
-start-up fails.
+Every field of ``ServeConfig`` but the secrets is a flag; the log, on stderr, says where it serves. Exit 2 for a bad
+flag, 3 when start-up fails.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 import sys
 
+from flowgimbal.server import logs
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StartupError
 from flowgimbal.server.supervisor import supervise
@@ -21,8 +22,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flowgimbal.server", description="Serve streams.")
     for field in dataclasses.fields(ServeConfig):
         flag = "--" + field.name.replace("_", "-")
+        if field.metadata.get("secret"):
+            continue
         if isinstance(field.default, tuple):
             parser.add_argument(flag, action="append", help=field.metadata["help"])
+        elif isinstance(field.default, bool):
+            parser.add_argument(flag, action="store_true", help=field.metadata["help"])
         else:
             kind = type(field.default)
             parser.add_argument(flag, type=kind, default=field.default, help=field.metadata["help"])
@@ -35,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asyncio.run(supervise(config))
     except StartupError as error:
-        sys.stderr.write(f"flowgimbal: {error}\n")
+        logs.last_words(config.log_format, f"flowgimbal: {error}")
         return 3
     return 0
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+import grpc
 import grpc.aio
 
 from flowgimbal.server.errors import StartupError
@@ -14,12 +15,18 @@ from flowgimbal.server.errors import StartupError
 UNIX = "unix:"
 
 
-def bind(server: grpc.aio.Server, address: str) -> str:
-    """Listen on HOST:PORT or unix:PATH; the address with the port in force. Raises StartupError."""
+def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None) -> str:
+    """Listen on HOST:PORT or unix:PATH; the address with the port in force. Raises StartupError.
+
+    With ``credentials`` HOST:PORT speaks TLS; who may open a unix socket, the file system says.
+    """
     if address.startswith(UNIX) and _answers(address.removeprefix(UNIX)):
         raise StartupError(f"listen: {address} is in use by a running server; stop it or choose another path")
     try:
-        port = server.add_insecure_port(address)
+        if credentials is None or address.startswith(UNIX):
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise StartupError(
             f"listen: cannot bind {address}; is the port in use, or the host not this machine's?"

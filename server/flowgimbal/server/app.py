@@ -17,14 +17,17 @@ from grpc_reflection.v1alpha import reflection
 from flowgimbal.engines.engine import Engine, EngineError
 from flowgimbal.engines.picker import pick
 from flowgimbal.server import addresses, logs, process
+from flowgimbal.server.access import Access
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StartupError
+from flowgimbal.server.gate import Gate
 from flowgimbal.server.interceptor import StatusInterceptor
 from flowgimbal.server.metrics import Metrics, MetricsPage
 from flowgimbal.server.observer import ObserverService
 from flowgimbal.server.pipeline import LEAVE_SECONDS
 from flowgimbal.server.service import StabilizerService
 from flowgimbal.server.stream import StreamSummary
+from flowgimbal.server.tls import Certificates
 from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
 
@@ -42,15 +45,21 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 class Server:
     """A server that listens. Made by ``start``; belongs to the event loop that it was started on."""
 
-    def __init__(self, config: ServeConfig, *, shared: bool = False) -> None:
+    def __init__(self, config: ServeConfig, *, shared: bool = False, inner: str = "") -> None:
         self._config = config
         self._shared = shared
+        self._inner = inner
+        self.access = Access(config)
+        """Who may come in."""
+        self._certificates = Certificates(config) if config.tls_certificate else None
         self._metrics = Metrics()
         self._page: MetricsPage | None = None
         self._engine: Engine | None = None
         self._service = StabilizerService(config, self._metrics)
         self._health = health.aio.HealthServicer()
-        self._grpc = grpc.aio.server(interceptors=[StatusInterceptor()], options=_options(config, shared))
+        self._grpc = grpc.aio.server(
+            interceptors=[Gate(self.access, self._metrics), StatusInterceptor()], options=_options(config, shared)
+        )
         self._observer = ObserverService(self._service.streams, self._service.turns, config)
         pb_grpc.add_StabilizerServiceServicer_to_server(self._service, self._grpc)
         pb_grpc.add_ObserverServiceServicer_to_server(self._observer, self._grpc)
@@ -59,7 +68,7 @@ class Server:
             (SERVICE, OBSERVER, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
         )
         self._force = asyncio.Event()
-        self._watch: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self.addresses: tuple[str, ...] = ()
         """Where it listens, as clients write it; with the ports that were found for port 0."""
 
@@ -95,7 +104,7 @@ class Server:
             raise
         self._service.begin(engine)
         await self._tell_health(SERVING)
-        self._watch = asyncio.create_task(self._watch_engine())
+        self._watching += map(asyncio.create_task, (self._watch_engine(), self.access.watch()))
         logger.info(
             "serving",
             extra={
@@ -107,7 +116,12 @@ class Server:
         )
 
     async def _listen(self) -> None:
-        self.addresses = tuple(addresses.bind(self._grpc, address) for address in self._config.listen)
+        credentials = self._certificates.credentials() if self._certificates else None
+        self.addresses = tuple(addresses.bind(self._grpc, address, credentials) for address in self._config.listen)
+        if self._inner:
+            addresses.bind(self._grpc, self._inner)
+        if self._config.insecure:
+            logger.warning("insecure: whoever reaches these addresses may use this server, and read what others send")
         if self._config.metrics_listen:
             self._page = MetricsPage(self._metrics, self._config.metrics_listen)
         await self._grpc.start()
@@ -150,8 +164,8 @@ class Server:
         await self._tell_health(NOT_SERVING)
 
     async def _close(self, grace_seconds: float = 0) -> None:
-        if self._watch:
-            self._watch.cancel()
+        for task in self._watching:
+            task.cancel()
         await self._grpc.stop(grace_seconds)
         # A process that ends while a stage is in native code is aborted: let cancelled streams let go of their threads.
         with contextlib.suppress(TimeoutError):
@@ -161,21 +175,21 @@ class Server:
                     await asyncio.to_thread(self._engine.close)
         if self._page:
             self._page.close()
-        addresses.forget(self.addresses)
+        addresses.forget((*self.addresses, self._inner))
 
     async def _tell_health(self, status: int) -> None:
-        for name in ("", SERVICE):
+        for name in ("", SERVICE, OBSERVER):
             await self._health.set(name, status)
 
 
-async def start(config: ServeConfig, *, shared: bool = False) -> Server:
+async def start(config: ServeConfig, *, shared: bool = False, inner: str = "") -> Server:
     """A server that serves, in this process and on this event loop; ``await server.stop()`` ends it.
 
     ``shared``: other processes of this user may listen on the same ports (SO_REUSEPORT). Sets the process's allocator
     and OpenCV's threads (``process.tune``). Raises StartupError.
     """
     process.tune()
-    server = Server(config, shared=shared)
+    server = Server(config, shared=shared, inner=inner)
     await server.open()
     return server
 
@@ -188,12 +202,13 @@ async def serve(
     config: ServeConfig,
     *,
     shared: bool = False,
+    inner: str = "",
     beside: Beside = contextlib.nullcontext,
 ) -> None:
     """Serve in this process until SIGTERM or SIGINT, then drain; a second signal forces. Raises StartupError.
 
-    ``shared`` as for ``start``. Sets up the log as the configuration says, and takes over the two signals while it
-    runs.
+    ``shared`` as for ``start``; ``inner`` is a unix socket for this process's own use, which is told to nobody. Sets up
+    the log as the configuration says, and takes over the two signals while it runs.
     """
     logs.configure(config.log_format, config.log_level_number)
     loop = asyncio.get_running_loop()
@@ -206,7 +221,7 @@ async def serve(
         stopping.set()
         starting.cancel()
 
-    starting = asyncio.create_task(start(config, shared=shared))
+    starting = asyncio.create_task(start(config, shared=shared, inner=inner))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import math
 from dataclasses import dataclass, field
@@ -15,14 +16,15 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def _setting(default: Any, text: str, **metadata: Any) -> Any:
-    return field(default=default, metadata={"help": text, **metadata})
+    return field(default=default, repr=not metadata.get("secret"), metadata={"help": text, **metadata})
 
 
 @dataclass(frozen=True, slots=True)
 class ServeConfig:
     """How a server runs. Each field is a flag, an environment variable and a TOML key of the same name.
 
-    Raises ValueError, naming the field, for a value out of range.
+    Secrets are no flags: the command line of a process is no secret. Raises ValueError, naming the field, for a value
+    out of range.
     """
 
     listen: tuple[str, ...] = _setting(("127.0.0.1:50051",), "addresses to serve on: HOST:PORT or unix:PATH")
@@ -37,6 +39,12 @@ class ServeConfig:
     engine: str = _setting("auto", "who runs the networks", choices=ENGINES)
     flow: str = _setting("network", "who measures the motion", choices=FLOWS)
     warp: str = _setting("dense", "which network of the family decides the warp", choices=WARPS)
+    tls_certificate: str = _setting("", "PEM file of the certificate and its chain; empty: no TLS")
+    tls_key: str = _setting("", "PEM file of the certificate's key")
+    tls_client_ca: str = _setting("", "PEM file of the authorities whose clients may come (mutual TLS); empty: any")
+    tokens_file: str = _setting("", "TOML file of the tokens that clients must show; empty: none needed")
+    tokens: tuple[str, ...] = _setting((), "tokens that clients must show, as NAME:TOKEN", secret=True)
+    insecure: bool = _setting(False, "listen on addresses that others reach without TLS, or without tokens")
     log_format: str = _setting("text", "how log lines look", choices=LOG_FORMATS)
     log_level: str = _setting("info", "the least that is logged", choices=LOG_LEVELS)
 
@@ -54,6 +62,7 @@ class ServeConfig:
         _check_range("max_message_bytes", self.max_message_bytes, 1 << 10, (1 << 31) - 1)
         _check_range("idle_timeout_seconds", self.idle_timeout_seconds, 0.01, 86_400)
         _check_range("drain_grace_seconds", self.drain_grace_seconds, 0, 86_400)
+        self._check_access()
         if self.metrics_listen:
             host_and_port("metrics_listen", self.metrics_listen)
         _check_choice("engine", self.engine, ENGINES)
@@ -61,6 +70,21 @@ class ServeConfig:
         _check_choice("warp", self.warp, WARPS)
         _check_choice("log_format", self.log_format, LOG_FORMATS)
         _check_choice("log_level", self.log_level, LOG_LEVELS)
+
+    def _check_access(self) -> None:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_key: a certificate and its key go together; give both or neither")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("tls_client_ca: needs TLS; give tls_certificate and tls_key, too")
+        missing = [] if self.tls_certificate else ["TLS (tls_certificate, tls_key)"]
+        if not self.tls_client_ca and not self.tokens_file and not self.tokens:
+            missing.append("tokens (tokens_file) or client certificates (tls_client_ca)")
+        for address in self.listen:
+            if missing and not self.insecure and not is_local(address):
+                wanted = " and ".join(missing)
+                raise ValueError(
+                    f"listen: others reach {address}: it needs {wanted}; listen on 127.0.0.1, or say insecure"
+                )
 
     @property
     def log_level_number(self) -> int:
@@ -75,6 +99,17 @@ def check_address(name: str, address: str) -> None:
             raise ValueError(f"{name}: {address!r} has no path; write unix:PATH")
         return
     host_and_port(name, address)
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine's programs reach ``address``: a unix socket or a loopback address."""
+    if address.startswith("unix:"):
+        return True
+    host = host_and_port("listen", address)[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def host_and_port(name: str, address: str) -> tuple[str, int]:

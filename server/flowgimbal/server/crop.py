@@ -38,6 +38,18 @@ class Cropper:
         self._excess = 0.0  # of what is shown over what the settings say, since they changed
 
     @property
+    def state(self) -> tuple[float, float]:
+        """The room that is open, and the extent that is shown."""
+        return self._room, self._shown
+
+    def restore(self, room: float, shown: float) -> None:
+        """Go on from the ``state`` of another one: what differs from the settings changes softly."""
+        if self.policy is Crop.DYNAMIC:
+            self._room = min(room, self.most)
+        self._shown = shown
+        self._excess = shown - self._target
+
+    @property
     def _target(self) -> float:
         return 1.0 if self.policy is Crop.NONE else 1.0 - self._room
 

@@ -45,6 +45,18 @@ class NoSuchStream(StreamError):  # noqa: N818
     code = grpc.StatusCode.NOT_FOUND
 
 
+class Unauthenticated(StreamError):  # noqa: N818
+    """No token came, or none that this server knows."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+
+
+class PermissionDenied(StreamError):  # noqa: N818
+    """The token is known, and not for this."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+
 class FrameTooLarge(StreamError):  # noqa: N818
     """The picture is larger than this server takes."""
 

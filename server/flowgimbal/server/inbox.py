@@ -23,7 +23,8 @@ class Inbox:
         self._context = context
         self._session = session
         self._draining = draining
-        self._listen_left = DRAIN_LISTEN_SECONDS
+        self.listen_seconds = DRAIN_LISTEN_SECONDS
+        """How much longer it waits for requests once the server drains."""
 
     async def next(self) -> pb.StreamRequest | None:
         """The next request, None after the last; raises TimedOut if none comes."""
@@ -37,8 +38,8 @@ class Inbox:
                     raise self._session.timed_out()
             if not reading.done():
                 started = time.monotonic()
-                await asyncio.wait({reading}, timeout=self._listen_left)
-                self._listen_left = max(0.0, self._listen_left - (time.monotonic() - started))
+                await asyncio.wait({reading}, timeout=self.listen_seconds)
+                self.listen_seconds = max(0.0, self.listen_seconds - (time.monotonic() - started))
             if not reading.done():
                 return None
             request = reading.result()

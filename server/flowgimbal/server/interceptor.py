@@ -55,12 +55,13 @@ def _mapped(handle: Any) -> Any:
         except Exception:
             logger.exception("a handler failed")
             failure = EngineFailure("INTERNAL", "this is a fault of the server, whose log says more")
-        return await _abort(context, failure)
+        return await abort(context, failure)
 
     return mapped
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: StreamError) -> None:
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: StreamError) -> None:
+    """End a call with the status of ``error``."""
     status = to_status(error)
     try:
         async with asyncio.timeout(ABORT_SECONDS):

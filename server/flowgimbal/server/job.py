@@ -67,6 +67,7 @@ class Job:
     key_frames_asked: int = 0  # so far, when it came
     clock: Clock = field(default_factory=Clock)
     skipped: bool = False  # dropped and counted, but frames after it may need it decoded
+    replayed: bool = False  # returned by another server: measured only
     after_gap: bool = False  # frames before it were dropped without being decoded
     picture: Picture | None = None
     attached: Attached = PLAIN
@@ -74,10 +75,12 @@ class Job:
     stabilizer: Stabilizer | None = None
     step: Step | None = None
     transform: list[float] = field(default_factory=list)
+    path: bytes = b""
+    size: int = 0  # of the picture that goes back, encoded [bytes]
     response: pb.StreamResponse | None = None
 
     @staticmethod
-    def of(frame: RawFrame, settings: StreamSettings, *, depends: bool, key_frames_asked: int) -> Job:
+    def of(frame: RawFrame, settings: StreamSettings, *, depends: bool, key_frames_asked: int, replayed: bool) -> Job:
         """A frame that has just come."""
         due_ns = time.perf_counter_ns() + (LOSSLESS_PATIENCE_NS if settings.lossless else 0)
         return Job(
@@ -89,6 +92,7 @@ class Job:
             settings,
             depends,
             key_frames_asked,
+            replayed=replayed,
         )
 
 

@@ -32,10 +32,11 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 class Places:
     """Counts what runs, streams or observers. Not thread-safe: lives on the event loop."""
 
-    def __init__(self, limit: int, what: str) -> None:
-        """``what`` they are called: ``max_{what}`` is the setting behind ``limit``."""
-        self._limit = limit
+    def __init__(self, limit: int, what: str, whose: str = "this server") -> None:
+        """``what`` they are called, and ``whose`` they are: ``max_{what}`` is the setting behind ``limit``."""
+        self.limit = limit
         self._what = what
+        self._whose = whose
         self._taken = 0
 
     @property
@@ -46,12 +47,12 @@ class Places:
     @contextmanager
     def take(self) -> Iterator[None]:
         """Hold a place; raises TooMany, with a time to retry after, if there is none."""
-        if self._taken >= self._limit:
+        if self._taken >= self.limit:
             raise TooMany(
                 f"TOO_MANY_{self._what.upper()}",
-                f"all {self._limit} {self._what} of this server are in use; retry later or raise max_{self._what}",
+                f"all {self.limit} {self._what} of {self._whose} are in use; retry later or raise max_{self._what}",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
-                **{f"max_{self._what}": self._limit},
+                **{f"max_{self._what}": self.limit},
             )
         self._taken += 1
         try:

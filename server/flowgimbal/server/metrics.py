@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    start_http_server,
+)
 
 from flowgimbal.server.config import host_and_port
-from flowgimbal.server.errors import StartupError
+from flowgimbal.server.errors import StartupError, StreamError
 from flowgimbal.server.job import STAGES
 
 _BUCKETS = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.016, 0.024, 0.032, 0.048, 0.064, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -22,6 +30,25 @@ class Metrics:
         self.received = Counter("flowgimbal_frames_received", "Frames received.", registry=self.registry)
         self.sent = Counter("flowgimbal_frames_sent", "Frames returned.", registry=self.registry)
         self.dropped = Counter("flowgimbal_frames_dropped", "Frames dropped.", registry=self.registry)
+        self.bytes_received = Counter(
+            "flowgimbal_bytes_received", "Bytes of the pictures received, as they came.", registry=self.registry
+        )
+        self.bytes_sent = Counter("flowgimbal_bytes_sent", "Bytes of the pictures returned.", registry=self.registry)
+        self.refused = Counter(
+            "flowgimbal_calls_refused",
+            "Calls turned away before they began, by the reason told to the client.",
+            labelnames=("reason",),
+            registry=self.registry,
+        )
+        self.ended = Counter(
+            "flowgimbal_streams_ended",
+            "Streams that ended, by gRPC status.",
+            labelnames=("status",),
+            registry=self.registry,
+        )
+        for status in sorted({"OK", *(leaf.code.name for leaf in StreamError.__subclasses__())}):
+            self.ended.labels(status)  # a rate needs a zero to start from
+        ProcessCollector(registry=self.registry)
         self._latency = Histogram(
             "flowgimbal_frame_latency_seconds",
             "From the arrival of a frame to its return, the look-ahead's waiting left out.",

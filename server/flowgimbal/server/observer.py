@@ -10,8 +10,9 @@ from typing import Any
 
 import grpc.aio
 
+from flowgimbal.server.access import holder
 from flowgimbal.server.config import ServeConfig
-from flowgimbal.server.errors import InvalidArgument, NoSuchStream, TimedOut
+from flowgimbal.server.errors import InvalidArgument, NoSuchStream, PermissionDenied, TimedOut
 from flowgimbal.server.limits import Places
 from flowgimbal.server.outbox import send
 from flowgimbal.server.stream import Stream
@@ -43,9 +44,11 @@ class ObserverService(pb_grpc.ObserverServiceServicer):
         width = int(_within(request, "max_width", DEFAULT_WIDTH, WIDTHS))
         pause = 1 / _within(request, "max_rate", DEFAULT_RATE, RATES)
         stream = self._find(request.stream_id)
+        viewer = holder.get()
         with self._places.take(), stream.observers.watch() as eye:
             due = time.monotonic()
             while (sight := await eye.next()) is not None:
+                viewer.check()
                 response = await asyncio.to_thread(self._picture, stream, sight, width)
                 try:
                     async with asyncio.timeout(self._patience):
@@ -82,7 +85,11 @@ class ObserverService(pb_grpc.ObserverServiceServicer):
         if stream_id not in self._streams:
             message = f"stream_id: no stream {stream_id!r} runs here; it ended, or runs in another process"
             raise NoSuchStream("NO_SUCH_STREAM", message, field="stream_id", stream_id=stream_id)
-        return self._streams[stream_id]
+        stream, viewer = self._streams[stream_id], holder.get()
+        if stream.holder is not viewer and not viewer.grant.observe:
+            message = "this stream is another token's; watching and tuning it takes a token with `observe = true`"
+            raise PermissionDenied("NOT_YOUR_STREAM", message, stream_id=stream_id)
+        return stream
 
 
 def _within(request: pb.WatchRequest, name: str, default: float, limits: tuple[float, float]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import nullcontext
 from contextvars import copy_context
 
@@ -69,9 +69,9 @@ class Pipeline:
                 raise
 
     async def submit(self, job: Job) -> int:
-        """Hand in a frame; the number of frames dropped for it. Lossless: waits for room, 0. Raises Closed."""
-        if not self._lossless:
-            return self._submit_dependent(job) if job.depends else len(self._belts[0].push_newest(job))
+        """Hand in a frame; how many were dropped for it. Lossless, or replayed: waits for room, 0. Raises Closed."""
+        if not self._lossless and not job.replayed:
+            return self._submit_dependent(job) if job.depends else _lost(self._belts[0].push_newest(job))
         self._room.clear()
         while not self._belts[0].try_put(job):
             await self._room.wait()
@@ -82,7 +82,7 @@ class Pipeline:
         """Frames above the entry's room are decoded and not shown; only far above it they are left out as well."""
         entry, dropped = self._belts[0], 0
         if len(entry) > BACKLOG:
-            dropped = sum(isinstance(late, Job) and not late.skipped for late in entry.take_all())
+            dropped = _lost(entry.take_all())
             job.after_gap = True
         return dropped + entry.push_marking(job, _skip)
 
@@ -147,9 +147,14 @@ class Pipeline:
             logger.debug("the event loop ended before its stream")
 
 
+def _lost(items: Iterable[Job | End]) -> int:
+    """How many of ``items`` are frames that somebody waits for."""
+    return sum(isinstance(item, Job) and not item.skipped and not item.replayed for item in items)
+
+
 def _skip(item: Job | End) -> bool:
     """Mark a frame as dropped; whether it was not so far."""
-    if isinstance(item, End) or item.skipped:
+    if isinstance(item, End) or item.skipped or item.replayed:
         return False
     item.skipped = True
     return True

@@ -6,13 +6,16 @@ import asyncio
 import logging
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 
 from flowgimbal.engines.engine import Engine
 from flowgimbal.server import logs, process
+from flowgimbal.server.access import holder
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.config import ServeConfig
-from flowgimbal.server.errors import Unavailable
+from flowgimbal.server.errors import StreamError, Unavailable
 from flowgimbal.server.limits import RETRY_AFTER_SECONDS, Places
 from flowgimbal.server.metrics import Metrics
 from flowgimbal.server.stream import Context, Stream
@@ -63,8 +66,7 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
     # A coroutine that writes, where the stub's type knows generators alone.
     async def Stream(self, request_iterator: object, context: Context) -> None:  # type: ignore[override]  # noqa: N802, ARG002
         """As in the contract."""
-        engine = self._ready()
-        with self._places.take():
+        with self._place() as engine:
             name = secrets.token_hex(8)  # who knows it may watch: it cannot be guessed
             logs.stream_id.set(name)
             self._idle.clear()
@@ -98,6 +100,19 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
             max_message_bytes=config.max_message_bytes,
             idle_timeout_seconds=config.idle_timeout_seconds,
         )
+
+    @contextmanager
+    def _place(self) -> Iterator[Engine]:
+        """Holds a place for a stream; raises what refuses one."""
+        with ExitStack() as held:
+            try:
+                engine = self._ready()
+                held.enter_context(holder.get().place())
+                held.enter_context(self._places.take())
+            except StreamError as error:
+                self._metrics.refused.labels(error.reason).inc()
+                raise
+            yield engine
 
     def _ready(self) -> Engine:
         if self._draining.is_set():

@@ -66,8 +66,11 @@ class Session:
         if self._state is not State.STREAMING:
             raise self._too_early()
 
-    def receive(self, frame_id: int, now_ns: int) -> None:
-        """A frame came; raises InvalidArgument before the configuration and unless ``frame_id`` increases."""
+    def receive(self, frame_id: int, now_ns: int, *, replayed: bool = False) -> None:
+        """A frame came; raises InvalidArgument before the configuration and unless ``frame_id`` increases.
+
+        One that is ``replayed`` counts for nothing.
+        """
         self._last_input_ns = now_ns
         if self._state is State.OPEN:
             raise self._too_early()
@@ -82,7 +85,7 @@ class Session:
                 last_frame_id=self._last_id,
             )
         self._last_id = frame_id
-        self._counters = replace(self._counters, received=self._counters.received + 1)
+        self._counters = replace(self._counters, received=self._counters.received + (not replayed))
 
     def resize(self, size: tuple[int, int]) -> bool:
         """Note the size of the frame received last; True if it differs from the one before: the window restarts."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.crop import Cropper
 from flowgimbal.server.motion import fit, spread_rest
 from flowgimbal.server.pins import unpinned
+from flowgimbal.server.resume import Trace
 from flowgimbal.server.settings import Settings
 from flowgimbal.server.warp import Warp
 from flowgimbal.server.window import NOMINAL, Step, Window
@@ -30,7 +31,8 @@ BLANK = 1.0  # grey levels RMS; a picture of less contrast tells nothing of wher
 class Stabilizer:
     """One picture size of one stream. ``measure`` and ``decide`` may run in two threads, each in frame order."""
 
-    def __init__(self, engine: Engine, settings: Settings, width: int, height: int) -> None:
+    def __init__(self, engine: Engine, settings: Settings, width: int, height: int, path: Sequence[Trace] = ()) -> None:
+        """``path`` is one that another stabilizer began: this one goes on from there."""
         self._engine = engine
         self._settings = settings
         self._size = width, height
@@ -42,6 +44,15 @@ class Stabilizer:
         self._extent = settings.extent
         self._window = Window(aspect=self._aspect, extent=self._extent)
         self._cropper = Cropper(settings.crop, settings.max_crop_ratio)
+        self._resumed = bool(path)
+        if path:
+            self._time_ns = path[-1].time_ns
+            self._window.restore(trace.point for trace in path)
+            self._cropper.restore(path[-1].room, path[-1].extent)
+
+    def trace(self, time_ns: int) -> Trace:
+        """Of the frame whose warp was decided last, taken at ``time_ns``; for a stabilizer that goes on from there."""
+        return Trace(time_ns, self._window.newest, *self._cropper.state)
 
     def tune(self, settings: Settings) -> None:
         """Other settings for the frames that are measured from now on."""
@@ -68,8 +79,10 @@ class Stabilizer:
             # A flash or the first frame of another scene: the next frame tells, measured from the frame before.
             self._doubted = True
             return _still(seconds, settings)
+        # Nobody knows how the picture moved since the path ended; the picture does not jump if it did not at all.
+        resumed, self._resumed = self._resumed and self._memory is None and not gap, False
         self._memory, self._doubted = memory, False
-        return _still(seconds, settings, restart=True)
+        return _still(seconds, settings, restart=not resumed)
 
     def decide(self, step: Step) -> Warp | None:
         """Take in one motion; return the warp of the frame ``look_ahead`` back, None while there is none."""

@@ -20,6 +20,7 @@ from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.errors import EngineFailure, Undecodable
 from flowgimbal.server.job import Job
 from flowgimbal.server.pins import pin
+from flowgimbal.server.resume import Trace, packed
 from flowgimbal.server.stabilizer import Stabilizer
 from flowgimbal.server.stream_config import StreamSettings
 from flowgimbal.server.warp import Warp
@@ -78,7 +79,7 @@ class Decode:
             found = self._decoder.decode(job.raw)
         except Undecodable:
             del self._waiting[job.frame_id]
-            if self._lossless:
+            if self._lossless and not job.replayed:
                 raise
             self._give_up(job)
             return
@@ -106,6 +107,8 @@ class Decode:
 
     def _give_up(self, job: Job) -> None:
         """No picture will come of it."""
+        if job.replayed:
+            return
         if self._lossless:
             message = "data: the decoder gave no picture for it; begin with a key frame and send every unit after it"
             raise Undecodable("FRAME_UNDECODABLE", f"{message} (frame_id {job.frame_id})", field="data")
@@ -118,9 +121,11 @@ class Flow:
 
     name = "flow"
 
-    def __init__(self, settings: StreamSettings, engine: Engine) -> None:
+    def __init__(self, settings: StreamSettings, engine: Engine, path: Sequence[Trace] = ()) -> None:
+        """``path`` is what was shown before this stream began, by another server."""
         self._settings = settings
         self._engine = engine
+        self._path = path
         self.on_cores = engine.on_cores
         self._stabilizer: Stabilizer | None = None
         self._size = (0, 0)
@@ -131,7 +136,8 @@ class Flow:
             return
         if self._stabilizer is None or job.picture.size != self._size:
             self._size = job.picture.size
-            self._stabilizer = Stabilizer(self._engine, job.settings.stabilizer, *self._size)
+            path, self._path = self._path, ()
+            self._stabilizer = Stabilizer(self._engine, job.settings.stabilizer, *self._size, path)
         elif job.settings is not self._settings:
             self._stabilizer.tune(job.settings.stabilizer)
         self._settings = job.settings
@@ -167,6 +173,8 @@ class WarpStage:
             yield from self.flush()
             self._stabilizer = job.stabilizer
             job.clock.lap("queue")
+        if job.replayed:
+            return
         with _engine_failure(self.name):
             self._waiting.append(job)
             if self._waiting[0] is not job:
@@ -200,6 +208,8 @@ class WarpStage:
                     steady = self._engine.sample(job.held, warp.mesh)
                     pins = job.settings.stabilizer.pins
                     job.picture = pin(raw, steady, pins) if pins else steady
+                if job.settings.resumable and self._stabilizer is not None:
+                    job.path = packed(self._stabilizer.trace(job.capture_time_ns))
                 if self._observers and job.picture is not None:
                     self._observers.show(_sight(job, raw, job.picture))
         job.held = job.step = job.stabilizer = None
@@ -233,7 +243,7 @@ class Encode:
             self._encoders[encoding].force_key_frame()
         data = self._encoders[encoding].encode(job.picture, job.attached, job.capture_time_ns)
         width, height = job.picture.size
-        job.picture = None
+        job.picture, job.size = None, len(data)
         frame = pb.Frame(
             frame_id=job.frame_id,
             capture_time_ns=job.capture_time_ns,
@@ -243,7 +253,7 @@ class Encode:
             data=data,
         )
         job.clock.lap(self.name)
-        stabilized = pb.StabilizedFrame(frame=frame, transform=job.transform, stats=job.clock.stats())
+        stabilized = pb.StabilizedFrame(frame=frame, transform=job.transform, stats=job.clock.stats(), path=job.path)
         job.response = pb.StreamResponse(frame=stabilized)
         yield job
 

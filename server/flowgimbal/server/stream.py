@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from flowgimbal.engines.engine import Engine
+from flowgimbal.server.access import holder
 from flowgimbal.server.channel import Closed
 from flowgimbal.server.codecs.codec import RawFrame
 from flowgimbal.server.codecs.table import CODECS, inspect
@@ -19,6 +20,7 @@ from flowgimbal.server.job import Job
 from flowgimbal.server.metrics import Metrics
 from flowgimbal.server.outbox import send
 from flowgimbal.server.pipeline import Pipeline
+from flowgimbal.server.resume import Resume, read
 from flowgimbal.server.session import Counters, Session
 from flowgimbal.server.stages import Decode, Encode, Flow, WarpStage
 from flowgimbal.server.stream_config import StreamSettings, resolve, to_proto, tuned
@@ -59,11 +61,15 @@ class Stream:
         self._config = config
         self._metrics = metrics
         self._turns = turns
+        self.holder = holder.get()
+        """Whose it is."""
         self._loop = asyncio.get_running_loop()
         self._session = Session(int(config.idle_timeout_seconds * 1e9), time.monotonic_ns())
         self._inbox = Inbox(context, self._session, draining)
         self._settings = StreamSettings()
         self._told = self._settings
+        self._resume: Resume | None = None
+        self._draining = draining
         self._key_frames_asked = 0
         self._writing = asyncio.Lock()
         self.observers = Observers()
@@ -105,15 +111,18 @@ class Stream:
         started = time.monotonic()
         outcome = "CANCELLED"
         try:
-            settings = await self._configure()
-            if settings is not None:
-                await self._exchange(settings)
+            if await self._configure():
+                await self._exchange()
             outcome = "OK"
         except StreamError as error:
             outcome = f"{error.code.name} {error.reason}"
             raise
+        except Exception:
+            outcome = "INTERNAL INTERNAL"
+            raise
         finally:
             self.observers.close()
+            self._metrics.ended.labels(outcome.partition(" ")[0]).inc()
             counters = self._session.counters
             logger.info(
                 "stream ended",
@@ -127,27 +136,31 @@ class Stream:
                 },
             )
 
-    async def _configure(self) -> StreamSettings | None:
+    async def _configure(self) -> bool:
         request = await self._inbox.next()
         if request is None:
-            return None
+            return False
         if request.WhichOneof("request") != "config":
             self._session.receive(request.frame.frame_id, time.monotonic_ns())
         self._session.configure(time.monotonic_ns())
-        return resolve(request.config, CODECS)
+        self._settings = resolve(request.config, CODECS)
+        if request.config.HasField("resume"):
+            self._resume = read(request.config.resume)
+        return True
 
-    async def _exchange(self, settings: StreamSettings) -> None:
-        self._settings = settings
+    async def _exchange(self) -> None:
+        settings = self._settings
         await self._tell_settings()
         stages = (
             Decode(settings, self._config.max_frame_pixels, self._lost),
-            Flow(settings, self._engine),
+            Flow(settings, self._engine, self._resume.path if self._resume else ()),
             WarpStage(self._engine, self.observers),
             Encode(settings),
         )
         pipeline = Pipeline(self._name, stages, self._turns, lossless=settings.lossless)
         reader = asyncio.create_task(self._read(pipeline))
         writer = asyncio.create_task(self._write_all(pipeline))
+        farewell = asyncio.create_task(self._bid_farewell())
         try:
             pipeline.start()
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -157,7 +170,7 @@ class Stream:
         finally:
             pipeline.cancel()
             # A server that stops cancels again what its client has cancelled: no thread may be left behind for that.
-            ending = asyncio.ensure_future(_end(pipeline, reader, writer))
+            ending = asyncio.ensure_future(_end(pipeline, reader, writer, farewell))
             while not ending.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.shield(ending)
@@ -181,25 +194,51 @@ class Stream:
                         return
                     self._drop(1)
                     continue
-                self._drop(await pipeline.submit(job))
+                if await self._afford(job):
+                    self._drop(await pipeline.submit(job))
             self._session.close()
             pipeline.end()
+
+    async def _bid_farewell(self) -> None:
+        """Tell a client that can move to do so while the server still works."""
+        if not self._settings.resumable:
+            return
+        seconds = self._inbox.listen_seconds = self._config.drain_grace_seconds / 2
+        await self._draining.wait()
+        # Who cannot be told is met by the writer.
+        with contextlib.suppress(StreamError):
+            await self._write(pb.StreamResponse(draining=pb.Draining(seconds=seconds)))
 
     async def _tune(self, tuning: pb.Tuning) -> None:
         self._session.tune(time.monotonic_ns())
         self.tune(tuning)
         await self._tell_settings()
 
+    async def _afford(self, job: Job) -> bool:
+        """Whether to go on with a frame, by its holder's budget: a lossless stream waits, a live one drops it."""
+        width, height = self._session.size or (0, 0)
+        while wait := self.holder.spend(width * height, time.monotonic_ns()):
+            if self._settings.lossless or job.replayed:
+                await asyncio.sleep(wait)
+                continue
+            self._drop(1)
+            job.skipped = True
+            return job.depends  # those after it need it decoded
+        return True
+
     def _admit(self, request: pb.StreamRequest) -> Job:
         now = time.monotonic_ns()
+        self.holder.check()
         kind = request.WhichOneof("request")
         if kind == "config":
             self._session.configure(now)
         if kind is None:
             raise InvalidArgument("EMPTY_REQUEST", "a request with neither config nor frame came; send a frame")
-        self._session.receive(request.frame.frame_id, now)
-        self._metrics.received.inc()
+        replayed = self._resume is not None and request.frame.frame_id <= self._resume.after_frame_id
+        self._session.receive(request.frame.frame_id, now, replayed=replayed)
+        self._metrics.received.inc(not replayed)
         frame = RawFrame.of(request.frame)
+        self._metrics.bytes_received.inc(len(frame.data))
         size = inspect(frame, self._config.max_frame_pixels)
         if size is not None and self._session.resize(size):
             logger.info("the size changed to %dx%d: the window restarts", *size)
@@ -208,6 +247,7 @@ class Stream:
             self._settings,
             depends=CODECS[frame.encoding].depends,
             key_frames_asked=self._key_frames_asked,
+            replayed=replayed,
         )
 
     async def _write_all(self, pipeline: Pipeline) -> None:
@@ -219,6 +259,7 @@ class Stream:
             if self._told is not self._settings:
                 await self._tell_settings()
             await self._write(job.response)
+            self._metrics.bytes_sent.inc(job.size)
             self._metrics.observe(job.clock.total_ns, job.clock.spent_ns)
 
     async def _write(self, response: pb.StreamResponse) -> None:

@@ -41,6 +41,7 @@ class StreamSettings:
     output_encoding: pb.Encoding = pb.ENCODING_UNSPECIFIED  # as the input
     encoder: EncoderSettings = field(default_factory=lambda: EncoderSettings(DEFAULT_QUALITY))
     stabilizer: Settings = field(default_factory=Settings)
+    resumable: bool = False
 
     @property
     def latency_frames(self) -> int:
@@ -79,11 +80,12 @@ def resolve(config: pb.StreamConfig, output_encodings: Collection[pb.Encoding]) 
             max_crop_ratio=_number(config, "max_crop_ratio", DEFAULT_CROP_RATIO, 0, 0.5),
             pins=_pins(config.pins),
         ),
+        resumable=config.resumable,
     )
 
 
 def to_proto(settings: StreamSettings) -> pb.StreamConfig:
-    """``settings`` as a message in which every scalar is set, but a bit rate that nobody asked for."""
+    """``settings`` as a message in which every scalar is set, but for what nobody asked for."""
     return pb.StreamConfig(
         mode=pb.MODE_LOSSLESS if settings.lossless else pb.MODE_LIVE,
         output_encoding=settings.output_encoding,
@@ -95,6 +97,7 @@ def to_proto(settings: StreamSettings) -> pb.StreamConfig:
         crop_policy=_CROP_POLICIES[settings.stabilizer.crop],
         max_crop_ratio=settings.stabilizer.max_crop_ratio,
         pins=pb.Pins(regions=[pb.Region(**asdict(region)) for region in settings.stabilizer.pins]),
+        resumable=settings.resumable,
     )
 
 
@@ -107,7 +110,7 @@ def tuned(
     after.MergeFrom(change)
     if change.HasField("pins"):  # a merge would append them
         after.pins.CopyFrom(change.pins)
-    for name in ("mode", "output_encoding"):
+    for name in ("mode", "output_encoding", "resumable", "resume"):
         if getattr(after, name) != getattr(before, name):
             message = f"{name}: cannot change within a stream; open another one"
             raise InvalidArgument("TUNING_FIXED", message, field=name)

@@ -7,6 +7,7 @@ raw position moves with the camera; its shown position is the raw one plus the o
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +33,18 @@ class Step:
     rest: NDArray[np.float64]
     restart: bool = False  # nothing connects this frame to the one before
     settings: Settings = field(default_factory=Settings)  # in force for this frame
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a frame added to the path: how far its raw points moved, and the offset that they were given.
+
+    ``moved`` and ``offset`` are (2, ROWS, COLUMNS), normalised; ``seconds`` since the frame before.
+    """
+
+    seconds: float
+    moved: Points
+    offset: Points
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,20 @@ class Window:
     def aim(self, extent: float) -> None:
         """Another part of the picture's sides stays visible: look there from now on."""
         self._points = lattice(ROWS, COLUMNS, self._aspect, extent=extent).astype(np.float64)
+
+    def restore(self, points: Iterable[Point]) -> None:
+        """Take over the path that another window had, oldest point first."""
+        time, raw = 0.0, np.zeros((2, ROWS, COLUMNS))
+        for point in points:
+            time, raw = time + point.seconds, raw + point.moved
+            self._past.append(_Past(time, raw, raw + point.offset))
+
+    @property
+    def newest(self) -> Point:
+        """Of the frame that was shown last."""
+        last = self._past[-1]
+        before = self._past[-2] if len(self._past) > 1 else last
+        return Point(last.time - before.time, last.raw - before.raw, last.shown - last.raw)
 
     def push(self, step: Step) -> None:
         """Take in the motion of the newest frame."""

@@ -14,7 +14,9 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+from flowgimbal.server import logs
 from flowgimbal.server.app import Server, serve
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StartupError
@@ -30,16 +32,19 @@ def written(config: ServeConfig) -> bytes:
 
 def read(line: bytes) -> ServeConfig:
     """The configuration that ``written`` wrote."""
-    values = json.loads(line)
-    return ServeConfig(**(values | {"listen": tuple(values["listen"])}))
+    values: dict[str, Any] = json.loads(line)
+    for name, value in values.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return ServeConfig(**values)
 
 
 def main() -> int:
     """Serve until a signal, or until the supervisor is gone; the exit code."""
+    config = read(sys.stdin.buffer.readline())
     try:
-        asyncio.run(_work(read(sys.stdin.buffer.readline())))
+        asyncio.run(_work(config))
     except StartupError as error:
-        sys.stderr.write(f"flowgimbal: {error}\n")
+        logs.last_words(config.log_format, f"flowgimbal: {error}")
         return NO_START
     return 0
 

@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 
 from flowgimbal.client import Encoding
 from flowgimbal.client.errors import MediaError
+from flowgimbal.client.key import is_key
 from flowgimbal.client.live import backlog as backlogs
 from flowgimbal.client.live import fan as fans
 from flowgimbal.client.live.backlog import Backlog
@@ -22,7 +23,7 @@ from flowgimbal.client.live.fan import Fan
 from flowgimbal.client.live.intake import Intake
 from flowgimbal.client.live.metadata import Metadata
 from flowgimbal.client.sinks.mux import MuxSink
-from flowgimbal.client.sinks.shot import Shot, is_key
+from flowgimbal.client.sinks.shot import Shot
 from flowgimbal.client.sources.choose import live_source
 from flowgimbal.client.sources.pace import paced
 from flowgimbal.client.sources.unit import Klv, Unit

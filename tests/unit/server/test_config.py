@@ -4,6 +4,9 @@ import contextlib
 import dataclasses
 import json
 import logging
+import sys
+import threading
+import warnings
 
 import grpc
 import pytest
@@ -39,6 +42,11 @@ BAD = [
     ("warp", "drive"),
     ("log_format", "xml"),
     ("log_level", "loud"),
+    ("tls_key", "key.pem"),
+    ("tls_client_ca", "ca.pem"),
+    ("listen", ("0.0.0.0:50051",)),
+    ("listen", ("127.0.0.1:50051", "[::]:50051")),
+    ("listen", ("camera-server:50051",)),
 ]
 
 
@@ -46,6 +54,28 @@ BAD = [
 def test_a_bad_setting_is_refused_by_name(name, value):
     with pytest.raises(ValueError, match=f"^{name}: "):
         ServeConfig(**{name: value})
+
+
+def test_what_others_reach_needs_tls_and_tokens_or_certificates_or_a_word():
+    tls = {"tls_certificate": "c.pem", "tls_key": "k.pem"}
+    for options in (
+        {"listen": ("127.0.0.2:1", "[::1]:1", "localhost:1", "unix:/run/x")},
+        {"listen": ("0.0.0.0:1",), "insecure": True},
+        {"listen": ("0.0.0.0:1",), **tls, "tokens_file": "t.toml"},
+        {"listen": ("0.0.0.0:1",), **tls, "tokens": ("a:b",)},
+        {"listen": ("0.0.0.0:1",), **tls, "tls_client_ca": "ca.pem"},
+    ):
+        ServeConfig(**options)
+    with pytest.raises(ValueError, match=r"it needs TLS .* and tokens"):
+        ServeConfig(listen=("0.0.0.0:1",))
+    with pytest.raises(ValueError, match="it needs tokens"):
+        ServeConfig(listen=("0.0.0.0:1",), **tls)
+    with pytest.raises(ValueError, match=r"it needs TLS [^;]*\); listen"):
+        ServeConfig(listen=("0.0.0.0:1",), tokens_file="t.toml")
+
+
+def test_secrets_are_not_shown():
+    assert "hush" not in repr(ServeConfig(tokens=("camera:hush-hush-hush-hush",)))
 
 
 def test_processes_do_not_share_a_unix_socket():
@@ -84,6 +114,7 @@ def test_what_is_set_stays_and_zero_is_not_unset():
         output_bit_rate=10_000,
         key_frame_interval=1,
         pins=pb.Pins(regions=[pb.Region(x=0, y=0, width=1, height=1)]),
+        resumable=True,
     )
     assert to_proto(resolve(wish, CODECS)) == wish
 
@@ -120,10 +151,23 @@ def test_a_reason_is_required_to_be_a_client_error_where_it_is_one():
         resolve(pb.StreamConfig(smoothing_strength=float("nan")), CODECS)
 
 
+@pytest.fixture
+def own_log(monkeypatch):
+    """Lets a test set up the process's log; afterwards it is as before."""
+    root, logger = logging.getLogger(), logging.getLogger("flowgimbal")
+    monkeypatch.setattr(root, "handlers", [])
+    before = root.level, logger.level
+    with warnings.catch_warnings():
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+        monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+        yield
+        logging.captureWarnings(False)
+    root.setLevel(before[0])
+    logger.setLevel(before[1])
+
+
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_the_stream_is_named_on_every_line(capsys, log_format):
-    logger = logging.getLogger("flowgimbal")
-    before = (logger.handlers[:], logger.level, logger.propagate)
+def test_the_stream_is_named_on_every_line(own_log, capsys, log_format):
     token = logs.stream_id.set("abcd1234")
     try:
         logs.configure(log_format, logging.INFO)
@@ -131,10 +175,53 @@ def test_the_stream_is_named_on_every_line(capsys, log_format):
         logging.getLogger("flowgimbal.server.test").debug("unheard")
     finally:
         logs.stream_id.reset(token)
-        logger.handlers[:], logger.level, logger.propagate = before
     (line,) = capsys.readouterr().err.splitlines()
     if log_format == "json":
         fields = json.loads(line)
         assert (fields["stream_id"], fields["message"], fields["received"]) == ("abcd1234", "ended", 3)
     else:
         assert "[abcd1234] ended received=3" in line
+
+
+FORGED = "2026-01-01 00:00:00,000 INFO    [-] stopped"
+NASTY = f"x\n{FORGED}\r{FORGED}\x1b[2J\u2028{FORGED}\u202e\x85{FORGED}"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_clients_send_cannot_forge_a_line(own_log, capsys, log_format):
+    logs.configure(log_format, logging.INFO)
+    logger = logging.getLogger("flowgimbal.server.test")
+    logger.info("frame %s", NASTY, extra={"why": NASTY})
+    try:
+        raise ValueError(NASTY)
+    except ValueError:
+        logger.exception("it failed")
+    logs.last_words(log_format, f"flowgimbal: {NASTY}")
+    lines = capsys.readouterr().err.split("\n")
+    assert lines.pop() == ""
+    if log_format == "json":
+        first, second, third = map(json.loads, lines)
+        assert first["why"] == NASTY
+        assert second["exception"].endswith(f"ValueError: {NASTY}")
+        assert third["message"] == f"flowgimbal: {NASTY}"
+    else:
+        assert not any(line.startswith(FORGED) for line in lines)
+        assert all(line.isprintable() for line in lines)
+        assert sum(FORGED in line for line in lines) > 3
+
+
+def test_uncaught_exceptions_warnings_and_libraries_write_json_too(own_log, capsys):
+    logs.configure("json", logging.INFO)
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    sys.excepthook(ValueError, ValueError("two\nlines"), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        logging.captureWarnings(True)  # in the manner of this block
+        warnings.warn("beware", UserWarning, stacklevel=1)
+    logging.getLogger("asyncio").error("a task was lost")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["logger"] for line in lines] == [logs.__name__, logs.__name__, "py.warnings", "asyncio"]
+    assert "ZeroDivisionError" in lines[0]["exception"]

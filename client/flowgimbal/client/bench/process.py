@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowgimbal.client.client import Client
+from flowgimbal.client.endpoint import Endpoint
 from flowgimbal.client.errors import ServerFault, Timeout, Unavailable
 
 START_SECONDS = 60.0
@@ -27,7 +28,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class ServerProcess:
     """A server that serves at ``address``; ``pid`` None where it is somebody else's."""
 
-    address: str
+    address: str | Endpoint
     pid: int | None
 
     def kill(self) -> None:

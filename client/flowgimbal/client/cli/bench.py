@@ -143,7 +143,7 @@ async def measure(config: Config) -> dict[str, Any]:
     pictures = load(config.clip or str(BUNDLED_CLIP), *config.width_and_height(), config.encoding, config.frames)
     async with AsyncExitStack() as stack:
         if config.server:
-            server = ServerProcess(config.server, None)
+            server = ServerProcess(config.endpoint(), None)
         else:
             networks = ("--engine", config.engine, "--flow", config.flow, "--warp", config.warp)
             places = ("--max-streams", str(config.streams))

@@ -55,7 +55,7 @@ async def _through_server(config: Config, clip: str, steady: Path) -> tuple[floa
     from flowgimbal.client.transcode import stabilize_file
 
     if config.server:
-        return await _measured(config, clip, steady, ServerProcess(config.server, None), stabilize_file)
+        return await _measured(config, clip, steady, ServerProcess(config.endpoint(), None), stabilize_file)
     async with server_process("--engine", config.engine, "--flow", config.flow, "--warp", config.warp) as server:
         return await _measured(config, clip, steady, server, stabilize_file)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from flowgimbal.client.cli import interrupt
+from flowgimbal.client.cli.connection import Connection
 from flowgimbal.client.cli.console import say
-from flowgimbal.client.client import DEFAULT_ADDRESS, Client
+from flowgimbal.client.client import Client
+from flowgimbal.client.endpoint import DEFAULT_ADDRESS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Connection):
     """Whom to ask, and for how long."""
 
     server: str = field(default=DEFAULT_ADDRESS, metadata={"help": "address of the server: HOST:PORT or unix:PATH"})
@@ -25,5 +27,5 @@ def run(config: Config) -> int:
 
 
 async def _ask(config: Config) -> bool:
-    async with Client(config.server, timeout=config.timeout) as client:
+    async with Client(config.endpoint(), timeout=config.timeout) as client:
         return await client.health()

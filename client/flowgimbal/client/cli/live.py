@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.options import UsageError
 from flowgimbal.client.cli.own_server import ServerOptions, serving
-from flowgimbal.client.cli.web import NO_WEB, web_address
+from flowgimbal.client.cli.web import NO_WEB, Page
+from flowgimbal.client.endpoint import Endpoint
 from flowgimbal.client.errors import FlowgimbalError
 from flowgimbal.client.settings import Encoding, StreamSettings
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(ServerOptions):
+class Config(ServerOptions, Page):
     """Where pictures come from and where they go."""
 
     source: str = field(
@@ -42,15 +43,13 @@ class Config(ServerOptions):
     )
     record_raw: str = field(default="", metadata={"help": "file for the pictures as they came", "default": "none"})
     rtsp_transport: str = field(default="tcp", metadata={"help": "how RTSP is carried", "choices": ("tcp", "udp")})
-    web: str = field(default="", metadata={"help": "HOST:PORT of a page to watch and tune it; empty: none"})
     frame_rate: float = field(default=30.0, metadata={"help": "of a folder of pictures [Hz]"})
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ServerOptions.__post_init__(self)
+        Page.__post_init__(self)
         if not self.source:
             raise ValueError("source: where do the pictures come from? e.g. --source rtsp://camera/stream, or test:")
-        if self.web:
-            web_address(self.web)
         if not self.sink and not self.record_raw and not self.web:
             raise ValueError("sink: where do the pictures go? e.g. --sink udp://127.0.0.1:5600, or steady.mp4")
         targets = [path for path in (*self.sink, self.record_raw) if path and "://" not in path and path != "-"]
@@ -100,15 +99,15 @@ async def _live(config: Config) -> None:
 
     sinks = [live_sink(url) for url in config.sink]
     raw = [MuxSink(config.record_raw)] if config.record_raw else []
-    async with serving(config) as address:
+    async with serving(config) as server:
         relay = Relay(
             lambda: live_source(config.source, rtsp_transport=config.rtsp_transport, frame_rate=config.frame_rate),
             sinks,
-            address,
+            server,
             config.settings(),
             raw_sinks=raw,
         )
-        async with _page(config, relay, address):
+        async with _page(config, relay, server):
             running = asyncio.ensure_future(relay.run())
             asked: list[int] = []
 
@@ -126,7 +125,7 @@ async def _live(config: Config) -> None:
 
 
 @asynccontextmanager
-async def _page(config: Config, relay: Relay, address: str) -> AsyncIterator[None]:
+async def _page(config: Config, relay: Relay, server: Endpoint) -> AsyncIterator[None]:
     """The page that shows the relay's stream, if one is wanted."""
     if not config.web:
         yield
@@ -153,7 +152,7 @@ async def _page(config: Config, relay: Relay, address: str) -> AsyncIterator[Non
 
     async with AsyncExitStack() as stack:
         try:
-            url = await stack.enter_async_context(page(*web_address(config.web), board, address))
+            url = await stack.enter_async_context(page(config.door(), board, server))
         except OSError as error:
             raise UsageError(f"web: cannot serve the page at {config.web}: {error.strerror or error}") from error
         logging.getLogger("flowgimbal.client.live").info("the page: %s", url)

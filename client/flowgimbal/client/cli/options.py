@@ -3,6 +3,7 @@
 A field is a flag (``--max-streams``), an environment variable (``FLOWGIMBAL_MAX_STREAMS``) and a TOML key
 (``max_streams``), in falling order of weight. Its type says what it takes: str, int, float, bool, an enum, any of them
 or None, or a tuple of strings (a flag to repeat, a list in TOML, commas in the environment). Metadata: ``help``;
+``secret`` (no flag: whoever lists the processes reads the command line);
 ``choices``; ``one`` (the name of a flag to repeat) and ``separator`` (in the environment) of a tuple; ``default`` (what
 the help says of the default where that is not the value); ``positional`` (the name that the help gives to an argument
 without a flag).
@@ -36,6 +37,7 @@ class Option:
     many: bool
     one: str
     separator: str
+    secret: bool
 
     @property
     def flag(self) -> str:
@@ -88,6 +90,8 @@ def options_of(config: type) -> tuple[Option, ...]:
 def add_flags(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
     """Teach ``parser`` the options. What is not given is absent from the result: the layers below decide."""
     for option in options:
+        if option.secret:
+            continue
         if option.positional:
             parser.add_argument(option.name, metavar=option.positional, help=option.help)
             continue
@@ -123,6 +127,7 @@ def _option(field: Any, hint: Any) -> Option:
         many,
         meta.get("one", field.name),
         meta.get("separator", ","),
+        meta.get("secret", False),
     )
 
 

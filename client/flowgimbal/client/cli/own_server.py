@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flowgimbal.client.cli.connection import Connection
+from flowgimbal.client.endpoint import Endpoint
 from flowgimbal.client.errors import ServerFault
 from flowgimbal.client.settings import StreamSettings
 
@@ -15,15 +17,16 @@ STOP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(StreamSettings):
+class ServerOptions(StreamSettings, Connection):
     """Which server a stream goes to; the settings of the stream are those of ``StreamConfig``."""
 
-    server: str = field(
-        default="", metadata={"help": "address of the server: HOST:PORT or unix:PATH", "default": "one of its own"}
-    )
     engine: str = field(default="auto", metadata={"help": "who runs the networks, in a server of its own"})
     flow: str = field(default="network", metadata={"help": "who measures the motion, in a server of its own"})
     warp: str = field(default="dense", metadata={"help": "which warp network decides, in a server of its own"})
+
+    def __post_init__(self) -> None:
+        StreamSettings.__post_init__(self)
+        Connection.__post_init__(self)
 
     def settings(self) -> StreamSettings:
         """The stream's settings alone."""
@@ -32,13 +35,13 @@ class ServerOptions(StreamSettings):
 
 
 @asynccontextmanager
-async def serving(options: ServerOptions) -> AsyncIterator[str]:
-    """The address of the server to use; one of its own runs in this process, on a socket, while the block does.
+async def serving(options: ServerOptions) -> AsyncIterator[Endpoint]:
+    """The server to use; one of its own runs in this process, on a socket, while the block does.
 
     Raises ServerFault if that cannot start, ValueError for an engine, a flow or a warp that the server does not know.
     """
     if options.server:
-        yield options.server
+        yield options.endpoint()
         return
     from flowgimbal.server.app import start
     from flowgimbal.server.config import ServeConfig
@@ -52,7 +55,7 @@ async def serving(options: ServerOptions) -> AsyncIterator[str]:
         except StartupError as error:
             raise ServerFault(f"the server of this command's own cannot start: {error}") from error
         try:
-            yield server.address
+            yield Endpoint((server.address,))
         finally:
             # Streams that were given up have a frame in the engine still; a process that ends meanwhile may abort.
             await server.stop(STOP_SECONDS)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowgimbal.client.cli.console import complain
-from flowgimbal.client.cli.web import NO_WEB, web_address
+from flowgimbal.client.cli.web import NO_WEB, Page
 from flowgimbal.server.config import ServeConfig
 
 if TYPE_CHECKING:
@@ -23,17 +24,14 @@ logger = logging.getLogger("flowgimbal.server")
 
 
 @dataclass(frozen=True)
-class Config(ServeConfig):
+class Config(ServeConfig, Page):
     """The server's settings, and the page beside it."""
-
-    web: str = field(default="", metadata={"help": "HOST:PORT of a page to watch and tune the streams; empty: none"})
 
     def __post_init__(self) -> None:
         ServeConfig.__post_init__(self)
-        if self.web:
-            web_address(self.web)
-            if self.processes > 1:
-                raise ValueError("web: a page shows the streams of one process; leave processes at 1")
+        Page.__post_init__(self)
+        if self.web and self.processes > 1:
+            raise ValueError("web: a page shows the streams of one process; leave processes at 1")
 
     def server(self) -> ServeConfig:
         """The server's settings alone."""
@@ -42,6 +40,7 @@ class Config(ServeConfig):
 
 def run(config: Config) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; 3 if the server cannot start."""
+    from flowgimbal.server import logs
     from flowgimbal.server.errors import StartupError
     from flowgimbal.server.supervisor import supervise
 
@@ -51,7 +50,7 @@ def run(config: Config) -> int:
         else:
             asyncio.run(supervise(config.server()))
     except StartupError as error:
-        complain(f"flowgimbal serve: {error}")
+        logs.last_words(config.log_format, f"flowgimbal serve: {error}")
         return _NO_START
     return 0
 
@@ -66,10 +65,17 @@ async def _serve_with_page(config: Config) -> None:
     except ImportError as error:
         raise StartupError(NO_WEB) from error
     from flowgimbal.client.client import Client
+    from flowgimbal.client.endpoint import Endpoint
+
+    try:
+        door = config.door()
+    except ValueError as error:
+        raise StartupError(str(error)) from error
 
     @asynccontextmanager
     async def beside(server: Server) -> AsyncIterator[None]:
-        async with Client(server.address) as client:
+        own = Endpoint((inner,), token=server.access.issue("the page"))
+        async with Client(own) as client:
 
             def board() -> Iterator[Listed]:
                 for stream in server.streams:
@@ -86,11 +92,14 @@ async def _serve_with_page(config: Config) -> None:
 
             async with AsyncExitStack() as stack:
                 try:
-                    url = await stack.enter_async_context(page(*web_address(config.web), board, server.address))
+                    url = await stack.enter_async_context(page(door, board, own))
                 except OSError as error:
                     why = error.strerror or error
                     raise StartupError(f"web: cannot serve the page at {config.web}: {why}") from error
                 logger.info("the page is served", extra={"url": url})
                 yield
 
-    await serve(config.server(), beside=beside)
+    # The page reaches the server by a socket of their own, whatever certificates others need.
+    with tempfile.TemporaryDirectory(prefix="flowgimbal-") as folder:
+        inner = f"unix:{Path(folder) / 'page'}"
+        await serve(config.server(), inner=inner, beside=beside)

@@ -45,12 +45,12 @@ def run(config: Config) -> int:
 async def _stabilize(config: Config) -> None:
     from flowgimbal.client.transcode import stabilize_file
 
-    async with serving(config) as address:
+    async with serving(config) as server:
         with Progress("stabilizing") as progress:
             result = await stabilize_file(
                 config.source,
                 config.output,
-                address,
+                server,
                 config.settings(),
                 on_start=progress.expect,
                 on_frame=progress.step,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
 from flowgimbal.client.client import Client
+from flowgimbal.client.endpoint import Endpoint
 from flowgimbal.client.errors import (
     CorruptFrame,
     FlowgimbalError,
@@ -20,12 +22,13 @@ from flowgimbal.client.errors import (
     Unsupported,
 )
 from flowgimbal.client.frame import Frame, SteadyFrame
+from flowgimbal.client.key import is_key
 from flowgimbal.client.live.backlog import Backlog
 from flowgimbal.client.live.fan import Fan
 from flowgimbal.client.live.intake import Intake
 from flowgimbal.client.live.metadata import Metadata
 from flowgimbal.client.settings import Mode, StreamSettings
-from flowgimbal.client.sinks.shot import Shot, Sink, is_key
+from flowgimbal.client.sinks.shot import Shot, Sink
 from flowgimbal.client.sources.unit import LiveSource, Unit
 from flowgimbal.client.stream import Stream
 
@@ -52,7 +55,7 @@ class Relay:
         self,
         open_source: Callable[[], LiveSource],
         sinks: Iterable[Sink],
-        address: str,
+        server: str | Endpoint,
         settings: StreamSettings,
         *,
         raw_sinks: Iterable[Sink] = (),
@@ -60,7 +63,7 @@ class Relay:
         self._open_source = open_source
         self._sinks = list(sinks)
         self._raw_sinks = list(raw_sinks)
-        self._address = address
+        self._server = server
         self._settings = replace(settings, mode=settings.mode or Mode.LIVE)
         self._stopping = asyncio.Event()
         self._news = asyncio.Event()
@@ -110,7 +113,11 @@ class Relay:
                 await self._wait()
                 continue
             try:
-                async with Client(self._address) as client, client.stream(self._settings) as stream:
+                # Servers that come and go are the stream's business; what ends it for good is dealt with here.
+                async with (
+                    Client(self._server) as client,
+                    client.stream(self._settings, resume=True, patience=math.inf) as stream,
+                ):
                     self._opened(stream)
                     self.open = client, stream
                     pause = RETRY_SECONDS[0]
@@ -224,7 +231,7 @@ class Relay:
     def _opened(self, stream: Stream) -> None:
         info = stream.info
         if self._lost_at is None:
-            logger.info("stream %s on %s (%s)", info.stream_id, self._address, info.engine)
+            logger.info("stream %s on %s (%s)", info.stream_id, stream.address, info.engine)
         else:
             away = time.monotonic() - self._lost_at
             logger.info("the server is back after %.1f s: stream %s", away, info.stream_id)
@@ -233,7 +240,8 @@ class Relay:
     def _lost(self, error: FlowgimbalError) -> None:
         if self._lost_at is None and not isinstance(error, StreamClosed):
             self._lost_at = time.monotonic()
-            logger.warning("the server is gone: %s; trying again", error)
+            what = "the server ended the stream" if isinstance(error, _OF_CONTENT) else "the server is gone"
+            logger.warning("%s: %s; trying again", what, error)
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:

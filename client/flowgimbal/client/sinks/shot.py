@@ -41,20 +41,3 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Complete what was written."""
-
-
-_SLICES = {Encoding.H264: frozenset(range(1, 6)), Encoding.HEVC: frozenset(range(32))}
-
-
-def is_key(data: bytes, encoding: Encoding) -> bool:
-    """Whether a decoder can begin with this access unit (Annex B), or picture."""
-    if encoding not in _SLICES:
-        return True
-    hevc = encoding is Encoding.HEVC
-    place = data.find(b"\0\0\1")
-    while 0 <= place < len(data) - 4:
-        kind = data[place + 3] >> 1 & 63 if hevc else data[place + 3] & 31
-        if kind in _SLICES[encoding]:
-            return 16 <= kind <= 23 if hevc else kind == 5
-        place = data.find(b"\0\0\1", place + 3)
-    return False

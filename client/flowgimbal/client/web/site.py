@@ -11,10 +11,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from flowgimbal.client.client import Client
+from flowgimbal.client.endpoint import Endpoint
 from flowgimbal.client.web import assets
 from flowgimbal.client.web.board import Board, Listed, find
 from flowgimbal.client.web.camera import Cameras
+from flowgimbal.client.web.door import Door
 from flowgimbal.client.web.guard import add_headers, guard
+from flowgimbal.client.web.lock import LOGIN, Lock
 from flowgimbal.client.web.watch import Watcher
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -23,26 +26,26 @@ WIDTHS = (16, 1920)
 
 
 @asynccontextmanager
-async def page(host: str, port: int, board: Board, server: str) -> AsyncIterator[str]:
-    """Serve the page at ``host:port`` while the block runs; yields its URL.
+async def page(door: Door, board: Board, server: str | Endpoint) -> AsyncIterator[str]:
+    """Serve the page at ``door`` while the block runs; yields its URL.
 
-    It shows the streams of ``board``; cameras of browsers go to the server at address ``server``. Raises OSError if it
+    It shows the streams of ``board``; cameras of browsers go to ``server``. Raises OSError if it
     cannot listen there.
     """
     async with Client(server) as client:
-        runner = web.AppRunner(_app(host, board, Cameras(client)), access_log=None, shutdown_timeout=CLOSE_SECONDS)
+        runner = web.AppRunner(_app(door, board, Cameras(client)), access_log=None, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, host, port)
+            site = web.TCPSite(runner, door.host, door.port, ssl_context=door.tls())
             await site.start()
             _, bound, *_ = runner.addresses[0]
-            name = f"[{host}]" if ":" in host else host
-            yield f"http://{name}:{bound}/"
+            name = f"[{door.host}]" if ":" in door.host else door.host
+            yield f"{door.scheme}://{name}:{bound}/"
         finally:
             await runner.cleanup()
 
 
-def _app(host: str, board: Board, cameras: Cameras) -> web.Application:
+def _app(door: Door, board: Board, cameras: Cameras) -> web.Application:
     def everything() -> list[Listed]:
         """Cameras are streams of the server's, too: listed once, by the name that the page gave them."""
         found = {listed.stream_id: listed for listed in board()}
@@ -67,15 +70,21 @@ def _app(host: str, board: Board, cameras: Cameras) -> web.Application:
             raise web.HTTPBadRequest(text=f"width: a number of pixels within {WIDTHS} is wanted")
         return await Watcher(listed, width).run(request)
 
-    app = web.Application(middlewares=[guard(host)])
+    content = {file.name: file.read_bytes() for file in files(assets).iterdir()}
+    app = web.Application(middlewares=[guard(door.host)])
+    if door.token:
+        lock = Lock(door.token, content["login.html"].decode(), secure=door.scheme == "https")
+        app.middlewares.append(lock.keep)
+        app.router.add_get(LOGIN, lock.ask)
+        app.router.add_post(LOGIN, lock.answer)
     app.on_response_prepare.append(add_headers)
     app.router.add_get("/streams", listing)
     app.router.add_get("/watch/{stream_id}", watch)
     app.router.add_get("/camera", cameras.serve)
-    for file in files(assets).iterdir():
-        kind = TYPES.get("." + file.name.rpartition(".")[2])
-        if kind:
-            app.router.add_get("/" if file.name == "index.html" else f"/{file.name}", _file(file.read_bytes(), kind))
+    for name, data in content.items():
+        kind = TYPES.get("." + name.rpartition(".")[2])
+        if kind and name != "login.html":
+            app.router.add_get("/" if name == "index.html" else f"/{name}", _file(data, kind))
     return app
 
 

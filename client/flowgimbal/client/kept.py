@@ -1,0 +1,126 @@
+"""Frames that were sent and may have to be sent again: bounded, pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from flowgimbal.client.key import depends, is_key
+from flowgimbal.client.settings import encoding_from_proto
+from flowgimbal.v1 import stabilizer_pb2 as pb
+
+LIVE_FRAMES = 8
+"""Pictures on their own that a live stream sends again, besides the look-ahead's: older ones nobody waits for."""
+MAX_REORDERED = 32
+"""Frames that may overtake one on its way back, with room to spare: pictures return in the order of presentation."""
+MOST_FRAMES = 1200
+MOST_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    request: pb.StreamRequest
+    number: int
+    size: int
+    key: bool
+
+
+class Kept:
+    """The frames of one stream, in order; ``next`` and ``rewind`` say which are to be sent.
+
+    Of those that came back the newest is kept, so that a server can measure how the picture moves on from there, and
+    with encodings whose frames depend on others all from a key frame on.
+    """
+
+    def __init__(self, *, lossless: bool, latency_frames: int = 0) -> None:
+        self._lossless = lossless
+        self._stills = LIVE_FRAMES + latency_frames
+        self._items: deque[_Item] = deque()
+        self._bytes = 0
+        self._cursor = 0
+        self._reordered = 0
+        self._out: deque[int] = deque()
+        self._last: int | None = None  # of those that were put
+        self._newest: int | None = None  # of those that came back
+        self.lost = 0
+        """Frames that will not come back: others did that were sent after them."""
+
+    @property
+    def returned(self) -> int | None:
+        """The frame_id up to which all came back that will; None before the first."""
+        if self._newest is None:
+            return None
+        last = min(self._newest, self._out[0] - 1) if self._out else self._newest
+        return last if last >= 0 else None
+
+    @property
+    def waiting(self) -> int:
+        """Frames that have not come back."""
+        return len(self._out)
+
+    @property
+    def unsent(self) -> int:
+        """Frames that ``next`` has still to give."""
+        return len(self._items) - self._cursor
+
+    @property
+    def whole(self) -> bool:
+        """Whether a decoder can begin with the oldest frame: else it was let go, there were too many."""
+        return not self._items or self._items[0].key
+
+    def knows(self, number: int) -> bool:
+        """Whether a frame of that number may have been sent."""
+        return self._last is not None and number <= self._last
+
+    def put(self, request: pb.StreamRequest) -> None:
+        """A new frame. The oldest are let go of if they are too many, of a lossless stream those that came back."""
+        frame = request.frame
+        encoding, data = encoding_from_proto(frame.encoding), frame.data
+        still = encoding is None or not depends(encoding)
+        self._items.append(_Item(request, frame.frame_id, len(data), encoding is None or is_key(data, encoding)))
+        self._out.append(frame.frame_id)
+        self._last = frame.frame_id
+        self._bytes += len(data)
+        self._reordered = 0 if still else MAX_REORDERED
+        while self._items[0].number < frame.frame_id and (
+            self._bytes > MOST_BYTES
+            or len(self._items) > (self._stills if still and not self._lossless else MOST_FRAMES)
+        ):
+            if self._lossless and self._items[0].number == self._out[0]:
+                return
+            self._forget(1)
+
+    def next(self) -> pb.StreamRequest:
+        """The oldest frame that was not sent."""
+        self._cursor += 1
+        return self._items[self._cursor - 1].request
+
+    def rewind(self) -> None:
+        """To another server all have to be sent."""
+        self._cursor = 0
+
+    def came_back(self, number: int) -> bool:
+        """Frame ``number`` came back; False if it did before."""
+        if number not in self._out:
+            return False
+        place = self._out.index(number)
+        del self._out[place]
+        self._newest = number if self._newest is None else max(number, self._newest)
+        if not self._lossless:
+            missing = max(0, place - self._reordered)
+            self.lost += missing
+            for _ in range(missing):
+                self._out.popleft()
+        start = 0
+        for index, item in enumerate(self._items):
+            if item.number > (self.returned or 0):
+                break
+            if item.key:
+                start = index
+        self._forget(start)
+        return True
+
+    def _forget(self, count: int) -> None:
+        for _ in range(count):
+            self._bytes -= self._items.popleft().size
+        self._cursor = max(0, self._cursor - count)

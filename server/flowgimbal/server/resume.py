@@ -1,0 +1,79 @@
+"""What a stream takes along to another server: its path, point by point, in a form for the wire.
+
+The form is a version of one byte and, little-endian: the frame's time (int64, ns), the seconds since the frame before,
+the crop's room and extent (float32), then ``moved`` and ``offset`` (float32, each 2 x ROWS x COLUMNS).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowgimbal.engines.shapes import COLUMNS, ROWS
+from flowgimbal.engines.timeline import REACH
+from flowgimbal.server.errors import InvalidArgument
+from flowgimbal.server.window import KEPT, Point
+from flowgimbal.v1 import stabilizer_pb2 as pb
+
+VERSION = 1
+_HEAD = struct.Struct("<Bqfff")
+_FIELD = (2, ROWS, COLUMNS)
+_VALUES = 2 * 2 * ROWS * COLUMNS
+_SIZE = _HEAD.size + 4 * _VALUES
+FARTHEST = 1e3
+"""Half sides of the picture that a point may move by: no path that was ever measured comes near."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One frame of the path, and the crop that it was shown with."""
+
+    time_ns: int
+    point: Point
+    room: float
+    extent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a stream goes on: after which frame, and the path up to there, oldest first."""
+
+    after_frame_id: int
+    path: tuple[Trace, ...]
+
+
+def packed(trace: Trace) -> bytes:
+    """For the wire."""
+    head = _HEAD.pack(VERSION, trace.time_ns, trace.point.seconds, trace.room, trace.extent)
+    return head + np.concatenate([trace.point.moved, trace.point.offset], None).astype("<f4").tobytes()
+
+
+def read(message: pb.Resume) -> Resume:
+    """What the client brought along; a path in another form is left out. Raises InvalidArgument for a broken one."""
+    if len(message.path) > KEPT:
+        raise _broken(f"{len(message.path)} points, where {KEPT} are the most")
+    path = _traces(message.path) if all(data[:1] == bytes([VERSION]) for data in message.path) else ()
+    return Resume(message.after_frame_id, tuple(path))
+
+
+def _traces(path: Sequence[bytes]) -> Iterable[Trace]:
+    for data in path:
+        if len(data) != _SIZE:
+            raise _broken(f"a point of {len(data)} bytes, where {_SIZE} are due")
+        _, time_ns, seconds, room, extent = _HEAD.unpack_from(data)
+        values = np.frombuffer(data, "<f4", offset=_HEAD.size).astype(np.float64)
+        # Compared so that NaN fails, too.
+        if not (
+            0 <= seconds <= REACH and 0 <= room <= 1 and 0 <= extent <= 1 and bool(np.all(np.abs(values) <= FARTHEST))
+        ):
+            raise _broken("a point that is on no path")
+        moved, offset = values.reshape(2, *_FIELD)
+        yield Trace(time_ns, Point(seconds, moved, offset), room, extent)
+
+
+def _broken(what: str) -> InvalidArgument:
+    message = f"resume.path: {what}; send StabilizedFrame.path of the frames that came back last, as they came"
+    return InvalidArgument("RESUME_PATH_BROKEN", message, field="resume.path")
