@@ -19,6 +19,7 @@ from flowgimbal.server.codecs.codec import MAX_REORDERED, Decoded, Decoder, Enco
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.errors import EngineFailure, Undecodable
 from flowgimbal.server.job import Job
+from flowgimbal.server.limits import check_size
 from flowgimbal.server.pins import pin
 from flowgimbal.server.resume import Trace, packed
 from flowgimbal.server.stabilizer import Stabilizer
@@ -101,6 +102,7 @@ class Decode:
             job = self._waiting.pop(decoded.frame_id)
             if job.skipped:
                 continue
+            check_size(*decoded.picture.size, self._max_pixels)  # headers can contradict each other
             job.picture, job.attached = decoded.picture, decoded.attached
             job.clock.skip()
             yield job

@@ -33,9 +33,9 @@ class JpegCodec(Still):
     def check(self, frame: RawFrame) -> None:
         """Nothing: a file of any length may be whole."""
 
-    def decoder(self, max_pixels: int) -> JpegDecoder:  # noqa: ARG002 - the header that was inspected is binding
+    def decoder(self, max_pixels: int) -> JpegDecoder:
         """A decoder for one stream."""
-        return JpegDecoder()
+        return JpegDecoder(max_pixels)
 
     def encoder(self, settings: EncoderSettings) -> JpegEncoder:
         """An encoder of this quality."""
@@ -45,7 +45,8 @@ class JpegCodec(Still):
 class JpegDecoder(Still):
     """To planes, with the file's own chroma factors. Not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
         self._context: VideoCodecContext | None = None
 
     def decode(self, frame: RawFrame) -> Sequence[Decoded]:
@@ -55,7 +56,7 @@ class JpegDecoder(Still):
     def _picture(self, frame: RawFrame) -> Picture:
         try:
             if self._context is None:
-                self._context = _open()
+                self._context = _open(self._max_pixels)
             frames = self._context.decode(av.Packet(frame.data))
         except av.error.FFmpegError:
             self._context = None  # what a damaged file left behind must not reach the next one
@@ -79,12 +80,13 @@ class JpegEncoder(Still):
         return data
 
 
-def _open() -> VideoCodecContext:
+def _open(max_pixels: int) -> VideoCodecContext:
     context = CodecContext.create("mjpeg", "r")
     if not isinstance(context, VideoCodecContext):
         raise TypeError("FFmpeg's mjpeg decoder is not a video decoder")
     context.thread_count = 1  # more threads would hold frames back
-    context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+    # A second frame header may announce more than the one that was inspected.
+    context.options = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(max_pixels)}
     return context
 
 

@@ -9,6 +9,10 @@ from flowgimbal.server.errors import Undecodable, Unsupported
 _SOI = b"\xff\xd8"
 _EOI = b"\xff\xd9"
 _SOS = 0xDA
+_MAX_STEPS = 4096
+"""Segments and fill bytes before the size is known: Exif, ICC and XMP together make some hundred."""
+MAX_SCANS = 64
+"""A scan costs a pass over the picture, however few bytes it has. libjpeg writes ten, mozjpeg less than twenty."""
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
 _SOF_READ = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended sequential, progressive; all Huffman
 _SOF_OTHER = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})  # lossless, arithmetic...
@@ -33,10 +37,10 @@ def parse(data: bytes) -> JpegHeader:
     if data[:2] != _SOI:
         raise _broken("the data does not begin as a JPEG file does")
     place = 2
-    while True:
-        # Any number of fill bytes may stand before a marker.
-        while data[place : place + 2] == b"\xff\xff":
+    for _ in range(_MAX_STEPS):
+        if data[place : place + 2] == b"\xff\xff":  # fill bytes may stand before a marker
             place += 1
+            continue
         if len(data) < place + 4 or data[place] != 0xFF:
             raise _broken("the header ends before it says how large the picture is")
         marker = data[place + 1]
@@ -52,6 +56,10 @@ def parse(data: bytes) -> JpegHeader:
             header = _frame_header(data[place : place + length], marker == 0xC2)
             break
         place += length
+    else:
+        raise _broken(f"more than {_MAX_STEPS} segments come before the size of the picture")
+    if (scans := data.count(bytes((0xFF, _SOS)))) > MAX_SCANS:
+        raise _broken(f"the picture has {scans} scans, and {MAX_SCANS} at most are read")
     # Some cameras pad the file after its end.
     if not data.rstrip(b"\0").endswith(_EOI) and _EOI not in data[-256:]:
         raise _broken("the file is cut off: it has no end marker")
