@@ -25,6 +25,7 @@ from flowgimbal.server.interceptor import StatusInterceptor
 from flowgimbal.server.metrics import Metrics, MetricsPage
 from flowgimbal.server.observer import ObserverService
 from flowgimbal.server.pipeline import LEAVE_SECONDS
+from flowgimbal.server.quota import Quota, Readings
 from flowgimbal.server.service import StabilizerService
 from flowgimbal.server.stream import StreamSummary
 from flowgimbal.server.tls import Certificates
@@ -36,6 +37,10 @@ logger = logging.getLogger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["StabilizerService"].full_name
 OBSERVER = pb.DESCRIPTOR.services_by_name["ObserverService"].full_name
 KEEPALIVE_SECONDS = 20
+HANDSHAKE_SECONDS = 10
+"""For a connection to greet, TLS included."""
+CALLS_BESIDE = 64
+"""Calls on one connection besides streams and observers: health, questions, refusals on their way."""
 FAREWELL_SECONDS = 2.0
 """For the statuses of streams that have just ended to reach their clients."""
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -55,10 +60,12 @@ class Server:
         self._metrics = Metrics()
         self._page: MetricsPage | None = None
         self._engine: Engine | None = None
-        self._service = StabilizerService(config, self._metrics)
+        readings = Readings()
+        self._service = StabilizerService(config, self._metrics, readings)
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
-            interceptors=[Gate(self.access, self._metrics), StatusInterceptor()], options=_options(config, shared)
+            interceptors=[Gate(self.access, self._metrics), Quota(readings), StatusInterceptor()],
+            options=_options(config, shared),
         )
         self._observer = ObserverService(self._service.streams, self._service.turns, config)
         pb_grpc.add_StabilizerServiceServicer_to_server(self._service, self._grpc)
@@ -241,6 +248,7 @@ async def serve(
 
 
 def _options(config: ServeConfig, shared: bool) -> list[tuple[str, int]]:
+    calls = config.max_streams + config.max_observers + CALLS_BESIDE
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
@@ -249,4 +257,7 @@ def _options(config: ServeConfig, shared: bool) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", KEEPALIVE_SECONDS * 500),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.max_allowed_incoming_connections", process.connections(config.max_connections)),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
+        ("grpc.max_concurrent_streams", calls),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import resource
 from typing import Any
 
 import cv2
@@ -12,6 +13,8 @@ from threadpoolctl import threadpool_limits
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
+DESCRIPTORS_BESIDE = 256
+"""Kept for all that is no client's connection: libraries, files, pipes."""
 
 
 def tune() -> None:
@@ -28,6 +31,18 @@ def tune() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 512 << 20)
         # By default threads spread over eight heaps a core, and each would keep the largest stream it ever saw.
         libc.mallopt(_M_ARENA_MAX, 2)
+
+
+def connections(wanted: int) -> int:
+    """How many of ``wanted`` connections this process has descriptors for; raises its soft limit to what is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or wanted + DESCRIPTORS_BESIDE <= hard:
+        allowed = wanted + DESCRIPTORS_BESIDE
+    else:
+        allowed = hard
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(1, min(wanted, allowed - DESCRIPTORS_BESIDE))
 
 
 def release() -> None:

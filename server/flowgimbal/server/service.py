@@ -6,8 +6,8 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
 
 from flowgimbal.engines.engine import Engine
@@ -18,6 +18,7 @@ from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StreamError, Unavailable
 from flowgimbal.server.limits import RETRY_AFTER_SECONDS, Places
 from flowgimbal.server.metrics import Metrics
+from flowgimbal.server.quota import Readings
 from flowgimbal.server.stream import Context, Stream
 from flowgimbal.server.turns import Turns, places
 from flowgimbal.v1 import stabilizer_pb2 as pb
@@ -31,8 +32,10 @@ VERSION = version("flowgimbal")
 class StabilizerService(pb_grpc.StabilizerServiceServicer):
     """Serves streams while it has an engine and until it drains."""
 
-    def __init__(self, config: ServeConfig, metrics: Metrics) -> None:
+    def __init__(self, config: ServeConfig, metrics: Metrics, readings: Readings) -> None:
+        """``readings`` are the turns at hearing out those that are refused."""
         self._config = config
+        self._readings = readings
         self._metrics = metrics
         self._places = Places(config.max_streams, "streams")
         self.turns = Turns(places())
@@ -66,7 +69,7 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
     # A coroutine that writes, where the stub's type knows generators alone.
     async def Stream(self, request_iterator: object, context: Context) -> None:  # type: ignore[override]  # noqa: N802, ARG002
         """As in the contract."""
-        with self._place() as engine:
+        async with self._place(context) as engine:
             name = secrets.token_hex(8)  # who knows it may watch: it cannot be guessed
             logs.stream_id.set(name)
             self._idle.clear()
@@ -101,8 +104,8 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
             idle_timeout_seconds=config.idle_timeout_seconds,
         )
 
-    @contextmanager
-    def _place(self) -> Iterator[Engine]:
+    @asynccontextmanager
+    async def _place(self, context: Context) -> AsyncIterator[Engine]:
         """Holds a place for a stream; raises what refuses one."""
         with ExitStack() as held:
             try:
@@ -111,8 +114,15 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
                 held.enter_context(self._places.take())
             except StreamError as error:
                 self._metrics.refused.labels(error.reason).inc()
+                await self._hear_out(context)
                 raise
             yield engine
+
+    async def _hear_out(self, context: Context) -> None:
+        """A status that overtakes a client's first message reads INTERNAL in some of gRPC's clients (Python's aio)."""
+        with suppress(StreamError):
+            async with self._readings.turn(context):
+                await context.read()
 
     def _ready(self) -> Engine:
         if self._draining.is_set():

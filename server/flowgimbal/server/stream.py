@@ -14,7 +14,7 @@ from flowgimbal.server.channel import Closed
 from flowgimbal.server.codecs.codec import RawFrame
 from flowgimbal.server.codecs.table import CODECS, inspect
 from flowgimbal.server.config import ServeConfig
-from flowgimbal.server.errors import InvalidArgument, StreamError, Undecodable
+from flowgimbal.server.errors import InvalidArgument, StreamError, TimedOut, Undecodable
 from flowgimbal.server.inbox import Context, Inbox
 from flowgimbal.server.job import Job
 from flowgimbal.server.metrics import Metrics
@@ -31,6 +31,9 @@ from flowgimbal.v1 import stabilizer_pb2 as pb
 __all__ = ["Context", "Stream", "StreamSummary"]
 
 logger = logging.getLogger(__name__)
+
+CONFIG_SECONDS = 10.0
+"""A call that says nothing keeps a place from others no longer than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,12 @@ class Stream:
             )
 
     async def _configure(self) -> bool:
-        request = await self._inbox.next()
+        try:
+            async with asyncio.timeout(CONFIG_SECONDS):
+                request = await self._inbox.next()
+        except TimeoutError:
+            message = f"no configuration came for {CONFIG_SECONDS:g} s; send StreamRequest.config first"
+            raise TimedOut("NO_CONFIG", message) from None
         if request is None:
             return False
         if request.WhichOneof("request") != "config":

@@ -1,0 +1,93 @@
+"""Clients that take up room and give nothing for it: others go on, and they are told why they cannot."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from flowgimbal.v1 import stabilizer_pb2 as pb
+from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
+
+CHECK = "/grpc.health.v1.Health/Check"
+INFO = "/flowgimbal.v1.StabilizerService/GetServerInfo"
+
+
+def test_connections_above_the_limit_are_hung_up_on(launch, connect, wire):
+    server = launch("--max-connections", "8")
+    stream = connect(server.address).stream(wire.config(look_ahead_frames=0))
+    stream.info()
+    host, port = server.address.split(":")
+    crowd = [socket.create_connection((host, int(port))) for _ in range(40)]
+    try:
+        wire.eventually(lambda: sum(map(hung_up, crowd)) >= 32)
+        stream.send(wire.frame(0))
+        assert [frame.frame.frame_id for frame in stream.frames(1)] == [0]
+    finally:
+        for one in crowd:
+            one.close()
+    stream.half_close()
+    wire.eventually(lambda: answers(server.address))
+
+
+def hung_up(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(100, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def answers(address: str) -> bool:
+    with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        try:
+            request = pb.GetServerInfoRequest()
+            return bool(pb_grpc.StabilizerServiceStub(channel).GetServerInfo(request, timeout=5).version)
+        except grpc.RpcError:
+            return False
+
+
+def silent(over: threading.Event) -> Iterator[bytes]:
+    """Says nothing until all is over."""
+    over.wait()
+    yield from ()
+
+
+def test_requests_that_never_come_wait_in_a_queue_of_their_own(launch, connect, wire, tmp_path):
+    local = f"unix:{tmp_path}/socket"
+    server = launch("--listen", "127.0.0.1:0", "--listen", local)
+    stream = connect(server.address).stream(wire.config(look_ahead_frames=0))
+    stream.info()
+    with grpc.insecure_channel(server.address) as channel:
+        over = threading.Event()
+        calls = [channel.stream_stream(CHECK if n % 2 else INFO)(silent(over), timeout=60) for n in range(60)]
+        with grpc.insecure_channel(local) as near:  # a probe on this machine does not queue
+            answer = health_pb2_grpc.HealthStub(near).Check(health_pb2.HealthCheckRequest(), timeout=30)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        codes = {call.code() for call in calls}
+        over.set()
+    assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    stream.send(wire.frame(0))
+    assert len(stream.frames(1)) == 1
+    stream.half_close()
+    assert answers(server.address)
+
+
+@pytest.mark.slow
+def test_a_call_without_configuration_gives_its_place_back(launch, connect, wire):
+    server = launch("--max-streams", "1")
+    error = connect(server.address).stream().error()
+    assert (error.code, error.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "NO_CONFIG")
+    assert connect(server.address).exchange([wire.config(look_ahead_frames=0), wire.frame(0)])
+
+
+def test_an_unary_call_without_a_request_is_told_so(server):
+    with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.stream_unary(INFO)(iter(()), timeout=30)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
