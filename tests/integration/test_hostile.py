@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import grpc
+import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -91,3 +92,39 @@ def test_an_unary_call_without_a_request_is_told_so(server):
     with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError) as caught:
         channel.stream_unary(INFO)(iter(()), timeout=30)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def decoders(server) -> list[psutil.Process]:
+    """The processes of one server that decode."""
+    return [one for child in server.ps.children() for one in child.children()]
+
+
+def test_decoders_that_are_killed_cost_a_frame_each(launch, connect, wire):
+    server = launch("--decoders", "process")
+    client = connect(server.address)
+    live, lossless = client.stream(wire.config(look_ahead_frames=0)), client.stream(wire.lossless(look_ahead_frames=0))
+    live.info()
+    live.send(wire.frame(0))
+    assert [one.frame.frame_id for one in live.frames(1)] == [0]
+    (mine,) = decoders(server)
+    lossless.info()
+    lossless.send(wire.frame(0))
+    assert [one.frame.frame_id for one in lossless.frames(1)] == [0]
+    mine.kill()
+    live.send(wire.frame(1))
+    server.wait_for("a decoder died")
+    live.send(wire.frame(2))
+    live.half_close()
+    (returned,) = live.frames()
+    assert (returned.frame.frame_id, returned.stats.frames_dropped) == (2, 1)
+    (others,) = [one for one in decoders(server) if one.is_running()]
+    lossless.send(wire.frame(1))
+    assert [one.frame.frame_id for one in lossless.frames(1)] == [1]
+    others.kill()
+    lossless.send(wire.frame(2))
+    error = lossless.error()
+    assert (error.code, error.info.reason) == (grpc.StatusCode.DATA_LOSS, "FRAME_UNDECODABLE")
+    assert connect(server.address).exchange([wire.config(look_ahead_frames=0), wire.frame(0)])
+    family = server.ps.children(recursive=True)
+    server.process.kill()
+    assert not psutil.wait_procs(family, 30)[1]

@@ -18,6 +18,7 @@ from flowgimbal.engines.engine import Engine, EngineError
 from flowgimbal.engines.picker import pick
 from flowgimbal.server import addresses, logs, process
 from flowgimbal.server.access import Access
+from flowgimbal.server.codecs.apart import Nursery
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StartupError
 from flowgimbal.server.gate import Gate
@@ -39,8 +40,6 @@ OBSERVER = pb.DESCRIPTOR.services_by_name["ObserverService"].full_name
 KEEPALIVE_SECONDS = 20
 HANDSHAKE_SECONDS = 10
 """For a connection to greet, TLS included."""
-CALLS_BESIDE = 64
-"""Calls on one connection besides streams and observers: health, questions, refusals on their way."""
 FAREWELL_SECONDS = 2.0
 """For the statuses of streams that have just ended to reach their clients."""
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -60,6 +59,7 @@ class Server:
         self._metrics = Metrics()
         self._page: MetricsPage | None = None
         self._engine: Engine | None = None
+        self._nursery = Nursery(self._metrics.decoders_died.inc) if config.decodes_apart else None
         readings = Readings()
         self._service = StabilizerService(config, self._metrics, readings)
         self._health = health.aio.HealthServicer()
@@ -109,7 +109,7 @@ class Server:
         except BaseException:
             await self._close()
             raise
-        self._service.begin(engine)
+        self._service.begin(engine, self._nursery)
         await self._tell_health(SERVING)
         self._watching += map(asyncio.create_task, (self._watch_engine(), self.access.watch()))
         logger.info(
@@ -138,6 +138,8 @@ class Server:
             engine = await asyncio.to_thread(pick, self._config.engine, self._config.flow, self._config.warp)
             self._engine = engine
             await asyncio.to_thread(engine.warm_up)
+            if self._nursery:
+                await asyncio.to_thread(self._nursery.open)
         except (EngineError, ValueError, OSError, RuntimeError, ImportError) as error:
             raise StartupError(f"engine: {self._config.engine!r} cannot run: {error}") from error
         return engine
@@ -180,6 +182,8 @@ class Server:
                 await self._service.idle()
                 if self._engine:
                     await asyncio.to_thread(self._engine.close)
+        if self._nursery:
+            await asyncio.to_thread(self._nursery.close)
         if self._page:
             self._page.close()
         addresses.forget((*self.addresses, self._inner))
@@ -248,7 +252,6 @@ async def serve(
 
 
 def _options(config: ServeConfig, shared: bool) -> list[tuple[str, int]]:
-    calls = config.max_streams + config.max_observers + CALLS_BESIDE
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
@@ -259,5 +262,4 @@ def _options(config: ServeConfig, shared: bool) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.max_allowed_incoming_connections", process.connections(config.max_connections)),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
-        ("grpc.max_concurrent_streams", calls),
     ]

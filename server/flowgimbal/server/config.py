@@ -11,6 +11,7 @@ from typing import Any
 ENGINES = ("auto", "tensorrt", "tensorrt_rtx", "cuda", "cpu", "identity")
 FLOWS = ("network", "dis")
 WARPS = ("dense", "homography", "transformer")
+DECODERS = ("auto", "process", "thread")
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -40,6 +41,11 @@ class ServeConfig:
     engine: str = _setting("auto", "who runs the networks", choices=ENGINES)
     flow: str = _setting("network", "who measures the motion", choices=FLOWS)
     warp: str = _setting("dense", "which network of the family decides the warp", choices=WARPS)
+    decoders: str = _setting(
+        "auto",
+        "where pictures are decoded; auto: in processes of their own if others come in",
+        choices=DECODERS,
+    )
     tls_certificate: str = _setting("", "PEM file of the certificate and its chain; empty: no TLS")
     tls_key: str = _setting("", "PEM file of the certificate's key")
     tls_client_ca: str = _setting("", "PEM file of the authorities whose clients may come (mutual TLS); empty: any")
@@ -70,6 +76,7 @@ class ServeConfig:
         _check_choice("engine", self.engine, ENGINES)
         _check_choice("flow", self.flow, FLOWS)
         _check_choice("warp", self.warp, WARPS)
+        _check_choice("decoders", self.decoders, DECODERS)
         _check_choice("log_format", self.log_format, LOG_FORMATS)
         _check_choice("log_level", self.log_level, LOG_LEVELS)
 
@@ -87,6 +94,11 @@ class ServeConfig:
                 raise ValueError(
                     f"listen: others reach {address}: it needs {wanted}; listen on 127.0.0.1, or say insecure"
                 )
+
+    @property
+    def decodes_apart(self) -> bool:
+        """Whether decoders get processes of their own."""
+        return self.decoders == "process" or (self.decoders == "auto" and not all(map(is_local, self.listen)))
 
     @property
     def log_level_number(self) -> int:

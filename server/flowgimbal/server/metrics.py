@@ -30,6 +30,11 @@ class Metrics:
         self.received = Counter("flowgimbal_frames_received", "Frames received.", registry=self.registry)
         self.sent = Counter("flowgimbal_frames_sent", "Frames returned.", registry=self.registry)
         self.dropped = Counter("flowgimbal_frames_dropped", "Frames dropped.", registry=self.registry)
+        self.abandoned = Counter(
+            "flowgimbal_frames_abandoned",
+            "Frames under way when their stream failed or was cancelled.",
+            registry=self.registry,
+        )
         self.bytes_received = Counter(
             "flowgimbal_bytes_received", "Bytes of the pictures received, as they came.", registry=self.registry
         )
@@ -48,6 +53,9 @@ class Metrics:
         )
         for status in sorted({"OK", *(leaf.code.name for leaf in StreamError.__subclasses__())}):
             self.ended.labels(status)  # a rate needs a zero to start from
+        self.decoders_died = Counter(
+            "flowgimbal_decoders_died", "Processes of decoders that a frame killed.", registry=self.registry
+        )
         ProcessCollector(registry=self.registry)
         self._latency = Histogram(
             "flowgimbal_frame_latency_seconds",

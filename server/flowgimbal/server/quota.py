@@ -21,7 +21,7 @@ READINGS = 16
 """Requests that are read at a time."""
 READ_SECONDS = 2.0
 """For a small request to come in whole."""
-QUEUE_SECONDS = 2.0
+QUEUE_SECONDS = 5.0
 """That a call waits for its turn to be read."""
 LOCAL = "unix:"
 """Callers on this machine, probes among them, do not queue with others."""

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from flowgimbal.engines.engine import Engine
 from flowgimbal.server import logs, process
 from flowgimbal.server.access import holder
+from flowgimbal.server.codecs.apart import Nursery
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StreamError, Unavailable
@@ -42,6 +43,7 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
         self.streams: dict[str, Stream] = {}
         """Those that run, by id."""
         self._engine: Engine | None = None
+        self._nursery: Nursery | None = None
         self._draining = asyncio.Event()
         self.engine_lost = asyncio.Event()
         """The engine will never work again in this process."""
@@ -53,9 +55,9 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
         """Streams that run now."""
         return self._places.taken
 
-    def begin(self, engine: Engine) -> None:
-        """The engine is warm: take streams."""
-        self._engine = engine
+    def begin(self, engine: Engine, nursery: Nursery | None) -> None:
+        """The engine is warm: take streams. ``nursery``: where their decoders run, None: in this process."""
+        self._engine, self._nursery = engine, nursery
         self._metrics.engine(engine.name, VERSION)
 
     def drain(self) -> None:
@@ -74,7 +76,8 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
             logs.stream_id.set(name)
             self._idle.clear()
             self._metrics.streams.set(self._places.taken)
-            stream = Stream(name, context, engine, self._config, self._metrics, self.turns, self._draining)
+            metrics, turns, nursery = self._metrics, self.turns, self._nursery
+            stream = Stream(name, context, engine, self._config, metrics, turns, self._draining, nursery)
             self.streams[name] = stream
             try:
                 await stream.run()

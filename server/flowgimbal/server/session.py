@@ -18,12 +18,17 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What happened so far; received = returned + dropped + those on their way."""
+    """What happened so far."""
 
     received: int = 0
     returned: int = 0
     dropped: int = 0
     restarts: int = 0  # changes of size
+
+    @property
+    def under_way(self) -> int:
+        """Frames received that neither came back nor were dropped so far."""
+        return self.received - self.returned - self.dropped
 
 
 class Session:

@@ -15,6 +15,7 @@ import cv2
 
 from flowgimbal.engines.engine import Engine, EngineError
 from flowgimbal.engines.picture import Picture
+from flowgimbal.server.codecs.apart import Nursery, decoder
 from flowgimbal.server.codecs.codec import MAX_REORDERED, Decoded, Decoder, Encoder
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.errors import EngineFailure, Undecodable
@@ -58,10 +59,14 @@ class Decode:
     name = "decode"
     on_cores = True
 
-    def __init__(self, settings: StreamSettings, max_pixels: int, dropped: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: StreamSettings, max_pixels: int, dropped: Callable[[], None], nursery: Nursery | None = None
+    ) -> None:
+        """``nursery``: where decoders run apart."""
         self._lossless = settings.lossless
         self._max_pixels = max_pixels
         self._dropped = dropped
+        self._nursery = nursery
         self._encoding: pb.Encoding | None = None
         self._decoder: Decoder | None = None
         self._waiting: dict[int, Job] = {}
@@ -72,7 +77,8 @@ class Decode:
             return
         if self._decoder is None or job.encoding != self._encoding:
             yield from self.flush()
-            self._encoding, self._decoder = job.encoding, CODECS[job.encoding].decoder(self._max_pixels)
+            self._encoding = job.encoding
+            self._decoder = decoder(self._nursery, job.encoding, self._max_pixels)
         if job.after_gap:
             self._decoder.lost()
         self._waiting[job.frame_id] = job

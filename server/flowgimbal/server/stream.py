@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from flowgimbal.engines.engine import Engine
 from flowgimbal.server.access import holder
 from flowgimbal.server.channel import Closed
+from flowgimbal.server.codecs.apart import Nursery
 from flowgimbal.server.codecs.codec import RawFrame
 from flowgimbal.server.codecs.table import CODECS, inspect
 from flowgimbal.server.config import ServeConfig
@@ -57,8 +58,10 @@ class Stream:
         metrics: Metrics,
         turns: Turns,
         draining: asyncio.Event,
+        nursery: Nursery | None,
     ) -> None:
         self._name = name
+        self._nursery = nursery
         self._context = context
         self._engine = engine
         self._config = config
@@ -127,6 +130,7 @@ class Stream:
             self.observers.close()
             self._metrics.ended.labels(outcome.partition(" ")[0]).inc()
             counters = self._session.counters
+            self._metrics.abandoned.inc(counters.under_way)
             logger.info(
                 "stream ended",
                 extra={
@@ -135,6 +139,7 @@ class Stream:
                     "received": counters.received,
                     "returned": counters.returned,
                     "dropped": counters.dropped,
+                    "abandoned": counters.under_way,
                     "restarts": counters.restarts,
                 },
             )
@@ -160,7 +165,7 @@ class Stream:
         settings = self._settings
         await self._tell_settings()
         stages = (
-            Decode(settings, self._config.max_frame_pixels, self._lost),
+            Decode(settings, self._config.max_frame_pixels, self._lost, self._nursery),
             Flow(settings, self._engine, self._resume.path if self._resume else ()),
             WarpStage(self._engine, self.observers),
             Encode(settings),
@@ -262,11 +267,11 @@ class Stream:
         async for job in pipeline.results():
             if job.response is None:
                 continue
-            self._session.give_back()
             self.counted(job.response.frame.stats)
             if self._told is not self._settings:
                 await self._tell_settings()
             await self._write(job.response)
+            self._session.give_back()
             self._metrics.bytes_sent.inc(job.size)
             self._metrics.observe(job.clock.total_ns, job.clock.spent_ns)
 
