@@ -113,6 +113,13 @@ def test_rtp_in_and_rtp_out(run, tmp_path):
     assert all(after > before for before, after in pairwise(sent))
 
 
+def test_a_source_of_which_nothing_comes_is_told(run, tmp_path):
+    source = udp_port()
+    program = live(run, "--source", f"rtp://127.0.0.1:{source}", "--sink", tmp_path / "steady.mkv")
+    publish(run, "-flags:v", "+global_header", "-f", "rtp", f"rtp://127.0.0.1:{source}")  # parameter sets aside
+    program.wait_for("has to send its parameter sets")
+
+
 def test_a_frozen_and_a_restarted_source_come_back(run, tmp_path):
     port, sidecar = udp_port(), tmp_path / "s.jsonl"
     program = live(run, "--source", f"udp://127.0.0.1:{port}", "--sink", sidecar)

@@ -120,7 +120,7 @@ async def _live(config: Config) -> None:
             with interrupt.signals(on_signal, times=2):
                 await running
     logging.getLogger("flowgimbal.client.live").info(
-        "ended: %d frames returned, %d dropped", relay.returned, relay.dropped
+        "ended: %d frames returned, %d dropped, %d not sent", relay.returned, relay.dropped, relay.unsent
     )
 
 

@@ -44,6 +44,8 @@ _REFUSALS = (InvalidRequest, Unsupported)
 _OF_CONTENT = (*_REFUSALS, CorruptFrame, ServerFault)
 LEAVE_SECONDS = 1.0
 """For the source's thread to see that it is to end; one that waits for a packet is left behind."""
+BARREN = 90
+"""Frames without one that came back, the look-ahead's not counted, after which the log says so."""
 FREEZE_SECONDS = 2.0
 """A source that gives nothing for so long is said to be frozen."""
 
@@ -79,6 +81,8 @@ class Relay:
         """Frames that came back."""
         self.dropped = 0
         """Frames that the servers dropped."""
+        self.unsent = 0
+        """Units that no server was sent, when ``run`` has ended: none was there, or none was fast enough."""
 
     def stop(self) -> None:
         """Take no more from the source, return what is on its way, and end."""
@@ -99,6 +103,7 @@ class Relay:
             if intake.failure is not None:
                 raise intake.failure
         finally:
+            self.unsent = backlog.lost
             intake.stop()
             watching.cancel()
             await asyncio.to_thread(intake.join, LEAVE_SECONDS)
@@ -214,10 +219,19 @@ class Relay:
         return Shot(steady.data, steady.encoding, *size, time_ns, key, steady, None, klv, self._start_ns or 0)
 
     async def _watch(self, intake: Intake) -> None:
-        """Say when the source freezes and thaws."""
+        """Say when the source freezes and thaws, and when nothing comes of what it gives."""
         frozen_at: float | None = None
+        barren = False
         while True:
             await asyncio.sleep(0.25)
+            held_back = self.open[1].info.latency_frames if self.open else math.inf
+            if not barren and not self.returned and self._next_id > held_back + BARREN:
+                barren = True
+                logger.warning(
+                    "none of %d frames came back: the server cannot decode them, or is far too slow;"
+                    " an RTP source has to send its parameter sets along with its key frames",
+                    self._next_id,
+                )
             last = intake.last_unit
             if last is None:
                 continue
