@@ -68,7 +68,7 @@ async def stream(address: str, kind: str, rng: random.Random) -> str:
         mode = pb.MODE_LIVE if kind in ("live", "rubbish", "damaged", "sizes") else pb.MODE_LOSSLESS
         config = pb.StreamConfig(mode=mode, look_ahead_frames=rng.choice((0, 0, 5)))
         if kind == "refused":
-            config.crop_ratio = float("nan")
+            config.smoothing_strength = float("nan")
         reading = asyncio.ensure_future(read(call)) if kind != "deaf" else None
         try:
             await call.write(pb.StreamRequest(config=config))
@@ -145,6 +145,9 @@ async def main() -> bool:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), MINUTE / 6)
             held = watch.take()
+            for one in clients:
+                if one.done():
+                    one.result()  # a fault of this program
             if len(watch.samples) % 6 == 0:
                 report(f"{held.seconds / MINUTE:6.1f} min: {sum(ended.values())} streams, {frames(page)}; {held}")
         for one in clients:
