@@ -14,6 +14,7 @@ from flowgimbal.server.codecs.convert import convert
 from flowgimbal.server.codecs.raw import RawCodec, plane_rows
 from flowgimbal.server.codecs.table import CODECS, inspect
 from flowgimbal.server.errors import FrameTooLarge, InvalidArgument, Undecodable, Unsupported
+from flowgimbal.server.stream_config import BIT_RATES
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 
@@ -159,6 +160,26 @@ def test_conversion_keeps_the_picture(layout, other, size):
     assert np.abs(luma(there).astype(int) - luma(bgr)).max() <= 6
     if Layout.GRAY not in (layout, other):
         assert np.abs(convert(there, Layout.BGR).planes[0].astype(int) - bgr.planes[0]).mean() < 12
+
+
+@pytest.mark.parametrize("size", [(15, 64), (64, 15), (1, 1)])
+def test_a_picture_too_small_for_the_encoder_is_the_clients_affair(size):
+    picture = Picture(Layout.BGR, (smooth(*size),))
+    with pytest.raises(InvalidArgument, match="H.265 takes pictures of 16x16 and more") as caught:
+        encode(picture, pb.ENCODING_HEVC)
+    assert caught.value.reason == "PICTURE_TOO_SMALL"
+    assert encode(picture, pb.ENCODING_H264)
+
+
+@pytest.mark.parametrize("encoding", [pb.ENCODING_H264, pb.ENCODING_HEVC])
+@pytest.mark.parametrize("size", [(16, 16), (33, 17)])
+@pytest.mark.parametrize("bit_rate", BIT_RATES)
+def test_every_bit_rate_is_taken_for_every_size(encoding, size, bit_rate):
+    encoder = CODECS[encoding].encoder(EncoderSettings(90, bit_rate))
+    decoder = CODECS[encoding].decoder(10**6)
+    data = encoder.encode(Picture(Layout.BGR, (smooth(*size),)), PLAIN, 0)
+    (decoded,) = decoder.decode(raw(data, encoding))
+    assert decoded.picture.size == size
 
 
 def test_refusals(monkeypatch):

@@ -23,7 +23,7 @@ from flowgimbal.engines.picture import Picture
 from flowgimbal.server.codecs.access_unit import H264, HEVC, AccessUnit, NotAnAccessUnit, Syntax, read
 from flowgimbal.server.codecs.codec import MAX_REORDERED, Attached, Decoded, EncoderSettings, RawFrame
 from flowgimbal.server.codecs.planes import colour_of, copied, viewed
-from flowgimbal.server.errors import EngineFailure, Undecodable
+from flowgimbal.server.errors import EngineFailure, InvalidArgument, Undecodable
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +36,16 @@ _LOW_DELAY = {"preset": "ultrafast", "tune": "zerolatency"}
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """One standard: its syntax, FFmpeg's decoder, and the encoders to try, the best first, with their options."""
+    """One standard: its syntax, FFmpeg's decoder, and the encoders to try, the best first, with their options.
+
+    ``least_side`` [pixels] is the least that the last of them, who is always there, takes.
+    """
 
     name: str
     syntax: Syntax
     decoder: str
     encoders: Mapping[str, Mapping[str, str]]
+    least_side: int = 1
 
 
 _NVENC = {"preset": "p3", "tune": "ull", "zerolatency": "1", "delay": "0", "forced-idr": "1"}
@@ -55,6 +59,7 @@ FAMILIES = {
             "hevc_nvenc": _NVENC,
             "libx265": _LOW_DELAY | {"forced-idr": "1", "x265-params": "log-level=none:pools=none:repeat-headers=1"},
         },
+        least_side=16,
     ),
 }
 
@@ -151,7 +156,11 @@ class VideoEncoder:
         self._times: list[int] = []
 
     def encode(self, picture: Picture, attached: Attached, capture_time_ns: int) -> bytes:
-        """One access unit; the first, and the first after ``force_key_frame``, needs none before it."""
+        """One access unit; the first, and the first after ``force_key_frame``, needs none before it.
+
+        Raises InvalidArgument for a picture that is too small.
+        """
+        self._check(picture)
         frame = copied(picture, attached.colour)
         self._measure(capture_time_ns)
         made_for = (frame.width, frame.height, frame.format.name, attached.colour)
@@ -172,6 +181,18 @@ class VideoEncoder:
         """Make the next picture one that a decoder can begin with."""
         self._key_frame = True
 
+    def _check(self, picture: Picture) -> None:
+        least = self._family.least_side
+        if min(picture.size) < least:
+            raise InvalidArgument(
+                "PICTURE_TOO_SMALL",
+                f"output_encoding: {self._family.name} takes pictures of {least}x{least} and more, and one of"
+                f" {picture.width}x{picture.height} came; send larger ones or set another output_encoding",
+                field="output_encoding",
+                width=picture.width,
+                height=picture.height,
+            )
+
     def _with_user_data(self, data: bytes, user_data: Sequence[bytes]) -> bytes:
         if not user_data:
             return data
@@ -189,6 +210,10 @@ class VideoEncoder:
             rate = Fraction(1_000_000_000, max(1, int(step))).limit_denominator(1001)
             if 1 <= rate <= _MAX_RATE and not 0.8 < rate / self._rate < 1.25:
                 self._rate, self._context = rate, None
+
+    def _uncompressed_rate(self, frame: VideoFrame) -> int:
+        """Bits per second of the pictures themselves, of which 24 bits a pixel are the most; no less than 10,000."""
+        return max(10_000, int(24 * frame.width * frame.height * self._rate))
 
     def _open(self, frame: VideoFrame) -> VideoCodecContext:
         problems = []
@@ -212,8 +237,8 @@ class VideoEncoder:
         context.gop_size = self._settings.key_frame_interval
         context.max_b_frames = 0
         context.thread_count = 1 + frame.width * frame.height // _PIXELS_PER_THREAD
-        rate = self._settings.bit_rate
-        if rate:
+        if self._settings.bit_rate:
+            rate = min(self._settings.bit_rate, self._uncompressed_rate(frame))  # x265 fails on rates far above
             context.bit_rate = rate
             control = {"maxrate": str(rate), "bufsize": str(rate // 2)}
         else:
