@@ -23,6 +23,8 @@ _HEAD = struct.Struct("<Bqfff")
 _FIELD = (2, ROWS, COLUMNS)
 _VALUES = 2 * 2 * ROWS * COLUMNS
 _SIZE = _HEAD.size + 4 * _VALUES
+_LEAST = 0.99e-9
+"""Seconds between two frames, which are told apart by nanoseconds; the first of a path has none before it."""
 FARTHEST = 1e3
 """Half sides of the picture that a point may move by: no path that was ever measured comes near."""
 
@@ -66,9 +68,8 @@ def _traces(path: Sequence[bytes]) -> Iterable[Trace]:
         _, time_ns, seconds, room, extent = _HEAD.unpack_from(data)
         values = np.frombuffer(data, "<f4", offset=_HEAD.size).astype(np.float64)
         # Compared so that NaN fails, too.
-        if not (
-            0 <= seconds <= REACH and 0 <= room <= 1 and 0 <= extent <= 1 and bool(np.all(np.abs(values) <= FARTHEST))
-        ):
+        in_time = seconds == 0 or _LEAST <= seconds <= REACH
+        if not (in_time and 0 <= room <= 1 and 0 <= extent <= 1 and bool(np.all(np.abs(values) <= FARTHEST))):
             raise _broken("a point that is on no path")
         moved, offset = values.reshape(2, *_FIELD)
         yield Trace(time_ns, Point(seconds, moved, offset), room, extent)

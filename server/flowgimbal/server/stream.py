@@ -202,6 +202,8 @@ class Stream:
                 try:
                     job = self._admit(request)
                 except Undecodable as error:
+                    if self._replayed(request.frame):
+                        continue  # it came back elsewhere: nobody waits for it
                     if self._settings.lossless:
                         pipeline.end(error)
                         return
@@ -247,7 +249,7 @@ class Stream:
             self._session.configure(now)
         if kind is None:
             raise InvalidArgument("EMPTY_REQUEST", "a request with neither config nor frame came; send a frame")
-        replayed = self._resume is not None and request.frame.frame_id <= self._resume.after_frame_id
+        replayed = self._replayed(request.frame)
         self._session.receive(request.frame.frame_id, now, replayed=replayed)
         self._metrics.received.inc(not replayed)
         frame = RawFrame.of(request.frame)
@@ -262,6 +264,10 @@ class Stream:
             key_frames_asked=self._key_frames_asked,
             replayed=replayed,
         )
+
+    def _replayed(self, frame: pb.Frame) -> bool:
+        """Whether another server returned it already."""
+        return self._resume is not None and frame.frame_id <= self._resume.after_frame_id
 
     async def _write_all(self, pipeline: Pipeline) -> None:
         async for job in pipeline.results():

@@ -80,9 +80,11 @@ class Window:
         self._points = lattice(ROWS, COLUMNS, self._aspect, extent=extent).astype(np.float64)
 
     def restore(self, points: Iterable[Point]) -> None:
-        """Take over the path that another window had, oldest point first."""
+        """Take over the path that another window had, oldest point first; one without time begins it anew."""
         time, raw = 0.0, np.zeros((2, ROWS, COLUMNS))
         for point in points:
+            if not point.seconds:
+                self._past.clear()
             time, raw = time + point.seconds, raw + point.moved
             self._past.append(_Past(time, raw, raw + point.offset))
 

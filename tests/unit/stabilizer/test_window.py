@@ -5,7 +5,7 @@ import pytest
 
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
-from flowgimbal.server.window import KEPT, Step, Window
+from flowgimbal.server.window import KEPT, Point, Step, Window
 
 
 def shift(dx: float, seconds: float = 1 / 30, *, restart: bool = False) -> Step:
@@ -78,3 +78,14 @@ def test_memory_is_bounded() -> None:
     window = Window(aspect=0.5, extent=0.9)
     run(window, [shift(0.001, 1e-4)] * (KEPT + 50))
     assert len(window._past) == KEPT
+
+
+def test_a_path_that_began_anew_is_taken_over_from_there() -> None:
+    zero, far = np.zeros((2, ROWS, COLUMNS)), np.full((2, ROWS, COLUMNS), 0.5)
+    window = Window(aspect=0.5, extent=0.9)
+    window.restore([Point(0.0, far, zero), Point(1 / 30, far, far), Point(0.0, zero, zero), Point(1 / 30, zero, zero)])
+    window.push(shift(0.0))
+    seen, cover, _ = window.look()
+    assert np.isfinite(seen).all()
+    assert not seen.any()  # what was before the new beginning is not in it
+    assert cover[:BINS].sum() == pytest.approx(2)  # bins of a frame each

@@ -1,0 +1,79 @@
+"""Streams that go on where one on another server ended, whatever they bring along."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+import grpc.aio
+import numpy as np
+import pytest
+
+from flowgimbal.engines.picker import pick
+from flowgimbal.engines.shapes import COLUMNS, ROWS
+from flowgimbal.server import resume
+from flowgimbal.server.config import ServeConfig
+from flowgimbal.server.errors import InvalidArgument
+from flowgimbal.server.metrics import Metrics
+from flowgimbal.server.resume import Trace
+from flowgimbal.server.stream import Stream
+from flowgimbal.server.turns import Turns
+from flowgimbal.server.window import Point
+from flowgimbal.v1 import stabilizer_pb2 as pb
+
+FIELD = (2, ROWS, COLUMNS)
+
+
+def point(seconds: float) -> bytes:
+    return resume.packed(Trace(0, Point(seconds, np.zeros(FIELD), np.zeros(FIELD)), 0.1, 0.9))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-9, 1 / 30, 2.0])
+def test_a_path_keeps_its_times(seconds):
+    (trace,) = resume.read(pb.Resume(path=[point(seconds)])).path
+    assert trace.point.seconds == pytest.approx(seconds, rel=1e-6)
+
+
+@pytest.mark.parametrize("seconds", [1e-45, 5e-10, -1 / 30, 2.1, float("nan"), float("inf")])
+def test_times_that_no_clock_tells_are_refused(seconds):
+    with pytest.raises(InvalidArgument, match="on no path"):
+        resume.read(pb.Resume(path=[point(seconds)]))
+
+
+def test_a_time_that_no_clock_tells_is_found_wherever_it_stands():
+    broken = bytearray(point(1 / 30))
+    struct.pack_into("<f", broken, 9, 1e-45)
+    with pytest.raises(InvalidArgument, match="on no path"):
+        resume.read(pb.Resume(path=[point(0.0), point(1 / 30), bytes(broken)]))
+
+
+class Context:
+    """A client whose frames are given, and which keeps what comes back."""
+
+    def __init__(self, *requests: pb.StreamRequest) -> None:
+        self._requests = [*requests, grpc.aio.EOF]
+        self.returned: list[int] = []
+
+    async def read(self) -> object:
+        return self._requests.pop(0)
+
+    async def write(self, response: pb.StreamResponse) -> None:
+        if response.WhichOneof("response") == "frame":
+            self.returned.append(response.frame.frame.frame_id)
+
+
+@pytest.mark.parametrize("mode", [pb.MODE_LIVE, pb.MODE_LOSSLESS])
+async def test_a_replayed_frame_that_cannot_be_read_counts_for_nothing(mode):
+    config = pb.StreamConfig(mode=mode, look_ahead_frames=0, resume=pb.Resume(after_frame_id=0))
+    data = bytes(64 * 48)
+    frames = [
+        pb.Frame(frame_id=0, encoding=pb.ENCODING_JPEG, data=b"not one"),
+        pb.Frame(frame_id=1, encoding=pb.ENCODING_GRAY8, width=64, height=48, data=data),
+    ]
+    context = Context(pb.StreamRequest(config=config), *(pb.StreamRequest(frame=frame) for frame in frames))
+    engine = pick("identity")
+    stream = Stream("resumed", context, engine, ServeConfig(), Metrics(), Turns(2), asyncio.Event())
+    await stream.run()
+    counters = stream.summary.counters
+    assert (counters.received, counters.dropped, counters.returned) == (1, 0, 1)
+    assert context.returned == [1]
