@@ -165,7 +165,7 @@ def test_conversion_keeps_the_picture(layout, other, size):
 @pytest.mark.parametrize("size", [(15, 64), (64, 15), (1, 1)])
 def test_a_picture_too_small_for_the_encoder_is_the_clients_affair(size):
     picture = Picture(Layout.BGR, (smooth(*size),))
-    with pytest.raises(InvalidArgument, match="H.265 takes pictures of 16x16 and more") as caught:
+    with pytest.raises(InvalidArgument, match=r"H\.265 takes pictures of 16x16 and more") as caught:
         encode(picture, pb.ENCODING_HEVC)
     assert caught.value.reason == "PICTURE_TOO_SMALL"
     assert encode(picture, pb.ENCODING_H264)
