@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import grpc.aio
+from google.protobuf.message import DecodeError
 
+from flowgimbal.server.errors import InvalidArgument
 from flowgimbal.server.session import Session
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
@@ -14,6 +17,15 @@ Context = grpc.aio.ServicerContext[pb.StreamRequest, pb.StreamResponse]
 
 DRAIN_LISTEN_SECONDS = 0.25
 """How long, in all, a draining server waits for frames that were sent already and are still in gRPC's buffers."""
+
+
+async def receive(context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    """The next message of a call, EOF after the last; raises InvalidArgument for bytes that are none."""
+    try:
+        return await context.read()
+    except DecodeError as error:
+        message = f"a message came that cannot be read ({error}); send what the contract says"
+        raise InvalidArgument("MESSAGE_BROKEN", message) from None
 
 
 class Inbox:
@@ -27,8 +39,8 @@ class Inbox:
         """How much longer it waits for requests once the server drains."""
 
     async def next(self) -> pb.StreamRequest | None:
-        """The next request, None after the last; raises TimedOut if none comes."""
-        reading = asyncio.ensure_future(self._context.read())
+        """The next request, None after the last; raises TimedOut if none comes, and as `receive`."""
+        reading = asyncio.ensure_future(receive(self._context))
         alarm = asyncio.ensure_future(self._draining.wait())
         try:
             if not self._draining.is_set():

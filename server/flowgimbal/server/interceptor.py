@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from flowgimbal.server.errors import EngineFailure, StreamError, to_status
 
@@ -27,10 +28,10 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the handlers of this project; health and reflection pass."""
+        """Wrap the handlers of this project; health passes, and reflection nearly."""
         handler = await continuation(handler_call_details)
         if handler is None or not str(handler_call_details.method).startswith(PREFIX):
-            return handler
+            return _lenient(handler) if handler is not None and handler.stream_stream is not None else handler
         if handler.stream_stream is not None:
             return grpc.stream_stream_rpc_method_handler(
                 _mapped(handler.stream_stream), handler.request_deserializer, handler.response_serializer
@@ -42,6 +43,22 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(
             _mapped(handler.unary_unary), handler.request_deserializer, handler.response_serializer
         )
+
+
+def _lenient(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    """Takes bytes that are no request for an empty one, which reflection answers with an error of its own.
+
+    Else gRPC would answer with UNKNOWN, and write a traceback to the log for each.
+    """
+    deserialize: Any = handler.request_deserializer
+
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return deserialize(b"")
+
+    return grpc.stream_stream_rpc_method_handler(handler.stream_stream, read, handler.response_serializer)
 
 
 def _mapped(handle: Any) -> Any:

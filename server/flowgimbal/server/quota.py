@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 
 from flowgimbal.server.errors import InvalidArgument, StreamError, TimedOut, TooMany
+from flowgimbal.server.inbox import receive
 from flowgimbal.server.interceptor import abort
 
 READINGS = 16
@@ -82,7 +83,7 @@ class Quota(grpc.aio.ServerInterceptor):
         async def handle(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             try:
                 async with self._readings.turn(context):
-                    request = await context.read()
+                    request = await receive(context)
                 if request is grpc.aio.EOF:
                     raise InvalidArgument("NO_REQUEST", "the call ended without a request; send one")
             except StreamError as error:

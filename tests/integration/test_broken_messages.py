@@ -1,0 +1,54 @@
+"""Bytes that are no message of the method's, at every method: the client is told so, and the log has no error."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from flowgimbal.v1 import stabilizer_pb2 as pb
+
+BROKEN = b"\xff\xff\xff"
+NAMELESS = pb.TuneRequest(stream_id="0123456789").SerializeToString().replace(b"0123", b"\xff\xfe\xfd\xfc")  # no UTF-8
+STREAM = "/flowgimbal.v1.StabilizerService/Stream"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+
+def errors(server) -> list[dict]:
+    return [line for line in server.log if line["level"] == "error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "data"),
+    [
+        ("/flowgimbal.v1.StabilizerService/GetServerInfo", BROKEN),
+        ("/flowgimbal.v1.ObserverService/Tune", BROKEN),
+        ("/flowgimbal.v1.ObserverService/Tune", NAMELESS),
+        ("/flowgimbal.v1.ObserverService/Watch", BROKEN),
+        ("/grpc.health.v1.Health/Check", BROKEN),
+    ],
+)
+def test_a_request_that_is_none(server, client, method, data):
+    before = len(errors(server))
+    with pytest.raises(grpc.RpcError) as caught:
+        list(client.channel.unary_stream(method)(data, timeout=30))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "a message came that cannot be read" in caught.value.details()
+    assert errors(server)[before:] == []
+
+
+@pytest.mark.parametrize("first", [[], [pb.StreamRequest(config=pb.StreamConfig()).SerializeToString()]])
+def test_a_message_that_is_none_ends_its_stream(server, client, first):
+    before = len(errors(server))
+    with pytest.raises(grpc.RpcError) as caught:
+        list(client.channel.stream_stream(STREAM)(iter([*first, BROKEN]), timeout=30))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert errors(server)[before:] == []
+    assert server.wait_for("stream ended")
+
+
+def test_reflection_answers_as_to_an_empty_request(server, client):
+    before = len(errors(server))
+    answers = [list(client.channel.stream_stream(REFLECTION)(iter([data]), timeout=30)) for data in (b"", BROKEN)]
+    assert answers[0]
+    assert answers[0] == answers[1]
+    assert errors(server)[before:] == []
