@@ -21,12 +21,13 @@ MAX_WHEEL_BYTES = 25_000_000
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 import flowgimbal
-extra = ["flowgimbal.engines." + name for name in ("networks", "training", "export")] + ["flowgimbal.client.web"]
+extra = ["flowgimbal.engines." + name for name in ("networks", "training", "export")]
+extra += ["flowgimbal.client.web", "flowgimbal.server.tracing"]
 names = [m.name for m in pkgutil.walk_packages(flowgimbal.__path__, "flowgimbal.", onerror=lambda name: None)]
 names = [n for n in names if not n.startswith(tuple(extra)) and not n.endswith("__main__")]
 for name in names:
     importlib.import_module(name)
-extras = {"torch", "onnx", "scipy", "pycuda", "tensorrt", "aiohttp"}
+extras = {"torch", "onnx", "scipy", "pycuda", "tensorrt", "aiohttp", "opentelemetry"}
 assert not extras & sys.modules.keys(), "an extra is imported by the base"
 print(f"{len(names)} modules import with the base install")
 """

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -27,11 +28,14 @@ from flowgimbal.server.metrics import Metrics, MetricsPage
 from flowgimbal.server.observer import ObserverService
 from flowgimbal.server.pipeline import LEAVE_SECONDS
 from flowgimbal.server.quota import Quota, Readings
-from flowgimbal.server.service import StabilizerService
+from flowgimbal.server.service import VERSION, StabilizerService
 from flowgimbal.server.stream import StreamSummary
 from flowgimbal.server.tls import Certificates
 from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
+
+if TYPE_CHECKING:
+    from flowgimbal.server.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +64,9 @@ class Server:
         self._page: MetricsPage | None = None
         self._engine: Engine | None = None
         self._nursery = Nursery(self._metrics.decoders_died.inc) if config.decodes_apart else None
+        self._tracing = _tracing(config) if config.traces else None
         readings = Readings()
-        self._service = StabilizerService(config, self._metrics, readings)
+        self._service = StabilizerService(config, self._metrics, readings, self._tracing)
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
             interceptors=[Gate(self.access, self._metrics), Quota(readings), StatusInterceptor()],
@@ -186,6 +191,8 @@ class Server:
             await asyncio.to_thread(self._nursery.close)
         if self._page:
             self._page.close()
+        if self._tracing:
+            await asyncio.to_thread(self._tracing.close)
         addresses.forget((*self.addresses, self._inner))
 
     async def _tell_health(self, status: int) -> None:
@@ -249,6 +256,17 @@ async def serve(
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def _tracing(config: ServeConfig) -> Tracing:
+    try:
+        from flowgimbal.server.tracing import Tracing
+
+        return Tracing(config.trace_frames, VERSION)
+    except ImportError as error:
+        raise StartupError(f"traces: {error}; pip install 'flowgimbal[telemetry]'") from error
+    except ValueError as error:
+        raise StartupError(f"traces: a variable OTEL_* cannot be meant: {error}") from error
 
 
 def _options(config: ServeConfig, shared: bool) -> list[tuple[str, int]]:

@@ -38,6 +38,8 @@ class ServeConfig:
     idle_timeout_seconds: float = _setting(30.0, "a stream without input for this long is ended [s]")
     drain_grace_seconds: float = _setting(10.0, "time for running streams to flush when the server stops [s]")
     metrics_listen: str = _setting("", "HOST:PORT of the Prometheus page; empty: none")
+    traces: bool = _setting(False, "send traces to an OpenTelemetry collector; variables OTEL_* say where and how")
+    trace_frames: float = _setting(0.01, "share of the frames that have a span of their own in traces, 0 to 1")
     engine: str = _setting("auto", "who runs the networks", choices=ENGINES)
     flow: str = _setting("network", "who measures the motion", choices=FLOWS)
     warp: str = _setting("dense", "which network of the family decides the warp", choices=WARPS)
@@ -70,6 +72,7 @@ class ServeConfig:
         _check_range("max_message_bytes", self.max_message_bytes, 1 << 10, (1 << 31) - 1)
         _check_range("idle_timeout_seconds", self.idle_timeout_seconds, 0.01, 86_400)
         _check_range("drain_grace_seconds", self.drain_grace_seconds, 0, 86_400)
+        _check_range("trace_frames", self.trace_frames, 0, 1)
         self._check_access()
         if self.metrics_listen:
             host_and_port("metrics_listen", self.metrics_listen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from flowgimbal.engines.engine import Held
 from flowgimbal.engines.picture import Picture
@@ -19,17 +20,25 @@ LOSSLESS_PATIENCE_NS = 500_000_000
 STAGES = ("queue", "decode", "flow", "warp", "encode")
 
 
+class Lap(NamedTuple):
+    """A stretch of a frame's time, by ``time.perf_counter_ns``."""
+
+    stage: str
+    start_ns: int
+    end_ns: int
+
+
 @dataclass(slots=True)
 class Clock:
     """Where a frame's time went. A moment belongs to the stage that ends then; what is left is waiting."""
 
     mark_ns: int = field(default_factory=time.perf_counter_ns)
-    spent_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
+    laps: list[Lap] = field(default_factory=list)
 
     def lap(self, stage: str) -> None:
         """The time since the last mark was spent on ``stage``."""
         now = time.perf_counter_ns()
-        self.spent_ns[stage] += now - self.mark_ns
+        self.laps.append(Lap(stage, self.mark_ns, now))
         self.mark_ns = now
 
     def skip(self) -> None:
@@ -37,19 +46,23 @@ class Clock:
         self.mark_ns = time.perf_counter_ns()
 
     @property
-    def total_ns(self) -> int:
-        """All that was spent."""
-        return sum(self.spent_ns.values())
+    def spent_ns(self) -> dict[str, int]:
+        """What was spent on each of STAGES."""
+        spent = dict.fromkeys(STAGES, 0)
+        for lap in self.laps:
+            spent[lap.stage] += lap.end_ns - lap.start_ns
+        return spent
 
     def stats(self) -> pb.FrameStats:
         """As a message, its counters still unset."""
+        spent = self.spent_ns
         return pb.FrameStats(
-            total_ns=self.total_ns,
-            queue_ns=self.spent_ns["queue"],
-            decode_ns=self.spent_ns["decode"],
-            flow_ns=self.spent_ns["flow"],
-            warp_ns=self.spent_ns["warp"],
-            encode_ns=self.spent_ns["encode"],
+            total_ns=sum(spent.values()),
+            queue_ns=spent["queue"],
+            decode_ns=spent["decode"],
+            flow_ns=spent["flow"],
+            warp_ns=spent["warp"],
+            encode_ns=spent["encode"],
         )
 
 

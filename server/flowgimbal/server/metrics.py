@@ -77,10 +77,10 @@ class Metrics:
         """Name the engine and the server's release."""
         self._engine.info({"engine": name, "version": version})
 
-    def observe(self, total_ns: int, spent_ns: Mapping[str, int]) -> None:
+    def observe(self, spent_ns: Mapping[str, int]) -> None:
         """A frame went back; ``spent_ns`` by stage."""
         self.sent.inc()
-        self._latency.observe(total_ns * 1e-9)
+        self._latency.observe(sum(spent_ns.values()) * 1e-9)
         for name, stage in self._stages.items():
             stage.observe(spent_ns[name] * 1e-9)
 

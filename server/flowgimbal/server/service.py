@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from flowgimbal.engines.engine import Engine
 from flowgimbal.server import logs, process
@@ -25,6 +26,9 @@ from flowgimbal.server.turns import Turns, places
 from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
 
+if TYPE_CHECKING:
+    from flowgimbal.server.tracing import Tracing
+
 logger = logging.getLogger(__name__)
 
 VERSION = version("flowgimbal")
@@ -33,11 +37,14 @@ VERSION = version("flowgimbal")
 class StabilizerService(pb_grpc.StabilizerServiceServicer):
     """Serves streams while it has an engine and until it drains."""
 
-    def __init__(self, config: ServeConfig, metrics: Metrics, readings: Readings) -> None:
+    def __init__(
+        self, config: ServeConfig, metrics: Metrics, readings: Readings, tracing: Tracing | None = None
+    ) -> None:
         """``readings`` are the turns at hearing out those that are refused."""
         self._config = config
         self._readings = readings
         self._metrics = metrics
+        self._tracing = tracing
         self._places = Places(config.max_streams, "streams")
         self.turns = Turns(places())
         self.streams: dict[str, Stream] = {}
@@ -76,8 +83,8 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
             logs.stream_id.set(name)
             self._idle.clear()
             self._metrics.streams.set(self._places.taken)
-            metrics, turns, nursery = self._metrics, self.turns, self._nursery
-            stream = Stream(name, context, engine, self._config, metrics, turns, self._draining, nursery)
+            metrics, turns, nursery, tracing = self._metrics, self.turns, self._nursery, self._tracing
+            stream = Stream(name, context, engine, self._config, metrics, turns, self._draining, nursery, tracing)
             self.streams[name] = stream
             try:
                 await stream.run()

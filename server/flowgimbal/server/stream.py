@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flowgimbal.engines.engine import Engine
 from flowgimbal.server.access import holder
@@ -28,6 +29,9 @@ from flowgimbal.server.stream_config import StreamSettings, resolve, to_proto, t
 from flowgimbal.server.turns import Turns
 from flowgimbal.server.watch import Observers
 from flowgimbal.v1 import stabilizer_pb2 as pb
+
+if TYPE_CHECKING:
+    from flowgimbal.server.tracing import Tracing
 
 __all__ = ["Context", "Stream", "StreamSummary"]
 
@@ -58,7 +62,8 @@ class Stream:
         metrics: Metrics,
         turns: Turns,
         draining: asyncio.Event,
-        nursery: Nursery | None,
+        nursery: Nursery | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._name = name
         self._nursery = nursery
@@ -69,12 +74,14 @@ class Stream:
         self._turns = turns
         self.holder = holder.get()
         """Whose it is."""
+        self._trace = tracing and tracing.stream(name, context.invocation_metadata() or (), self.holder.grant.name)
         self._loop = asyncio.get_running_loop()
         self._session = Session(int(config.idle_timeout_seconds * 1e9), time.monotonic_ns())
         self._inbox = Inbox(context, self._session, draining)
         self._settings = StreamSettings()
         self._told = self._settings
         self._resume: Resume | None = None
+        self._encoding: pb.Encoding | None = None  # of the frame received last
         self._draining = draining
         self._key_frames_asked = 0
         self._writing = asyncio.Lock()
@@ -131,6 +138,8 @@ class Stream:
             self._metrics.ended.labels(outcome.partition(" ")[0]).inc()
             counters = self._session.counters
             self._metrics.abandoned.inc(counters.under_way)
+            if self._trace:
+                self._trace.ended(outcome, counters, self._session.size, self._encoding)
             logger.info(
                 "stream ended",
                 extra={
@@ -159,6 +168,8 @@ class Stream:
         self._settings = resolve(request.config, CODECS)
         if request.config.HasField("resume"):
             self._resume = read(request.config.resume)
+        if self._trace:
+            self._trace.configured(self.info)
         return True
 
     async def _exchange(self) -> None:
@@ -253,6 +264,7 @@ class Stream:
         self._session.receive(request.frame.frame_id, now, replayed=replayed)
         self._metrics.received.inc(not replayed)
         frame = RawFrame.of(request.frame)
+        self._encoding = frame.encoding
         self._metrics.bytes_received.inc(len(frame.data))
         size = inspect(frame, self._config.max_frame_pixels)
         if size is not None and self._session.resize(size):
@@ -279,7 +291,9 @@ class Stream:
             await self._write(job.response)
             self._session.give_back()
             self._metrics.bytes_sent.inc(job.size)
-            self._metrics.observe(job.clock.total_ns, job.clock.spent_ns)
+            self._metrics.observe(job.clock.spent_ns)
+            if self._trace:
+                self._trace.frame(job)
 
     async def _write(self, response: pb.StreamResponse) -> None:
         try:

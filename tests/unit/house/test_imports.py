@@ -26,12 +26,16 @@ LIGHT = "flowgimbal.server.config"
 
 TRAINING_ROOMS = ("flowgimbal.engines.networks", "flowgimbal.engines.training", "flowgimbal.engines.export")
 PAGE = ("flowgimbal.client.web",)
+TRACING = ("flowgimbal.server.tracing",)
 # Who may import them as it is imported itself: rooms that are entered when the extra is asked for.
 EXTRAS = {
     **dict.fromkeys(("torch", "onnx", "onnxscript", "scipy"), TRAINING_ROOMS),
     **dict.fromkeys(("tensorrt", "pycuda"), ()),
     "aiohttp": PAGE,
+    "opentelemetry": TRACING,
 }
+# Where such a room stands among those that everybody has, they enter it inside a function.
+DOORS = {PAGE[0]: "the page", TRACING[0]: "tracing"}
 
 
 def is_in(name: str, package: str) -> bool:
@@ -84,8 +88,9 @@ def faults(name: str, path: Path, source: str) -> list[str]:
     for target, line, lazy in imports(ast.parse(source), name, path):
         if is_in(target, CLI) and not is_in(name, CLI):
             found.append(f"line {line}: the commands stand on top; nothing imports them")
-        if not lazy and not is_in(name, PAGE[0]) and is_in(target, PAGE[0]):
-            found.append(f"line {line}: the page is an extra: import it inside the function that needs it")
+        for door, what in DOORS.items():
+            if not lazy and not is_in(name, door) and is_in(target, door):
+                found.append(f"line {line}: {what} is an extra: import it inside the function that needs it")
     return found
 
 
@@ -102,6 +107,8 @@ def test_imports_point_one_way(name: str) -> None:
         ("flowgimbal.engines.onnx", "import torch"),
         ("flowgimbal.client.live.relay", "import aiohttp"),
         ("flowgimbal.client.web.site", "import torch"),
+        ("flowgimbal.server.service", "from opentelemetry import trace"),
+        ("flowgimbal.server.service", "from flowgimbal.server.tracing import Tracing"),
         ("flowgimbal.client.live.relay", "from flowgimbal.client.web import board"),
         ("flowgimbal.engines.onnx", "if True:\n    from torch import nn"),
         ("flowgimbal.server.session", "from flowgimbal import client"),

@@ -37,6 +37,7 @@ BAD = [
     ("idle_timeout_seconds", float("nan")),
     ("drain_grace_seconds", -1.0),
     ("metrics_listen", "9464"),
+    ("trace_frames", 1.1),
     ("engine", "abacus"),
     ("flow", "river"),
     ("warp", "drive"),
