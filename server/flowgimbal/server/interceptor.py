@@ -51,6 +51,7 @@ def _lenient(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[
     Else gRPC would answer with UNKNOWN, and write a traceback to the log for each.
     """
     deserialize: Any = handler.request_deserializer
+    handle: Any = handler.stream_stream
 
     def read(data: bytes) -> Any:
         try:
@@ -58,7 +59,7 @@ def _lenient(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[
         except DecodeError:
             return deserialize(b"")
 
-    return grpc.stream_stream_rpc_method_handler(handler.stream_stream, read, handler.response_serializer)
+    return grpc.stream_stream_rpc_method_handler(handle, read, handler.response_serializer)
 
 
 def _mapped(handle: Any) -> Any:

@@ -18,6 +18,7 @@ from flowgimbal.server.codecs.apart import Nursery
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StreamError, Unavailable
+from flowgimbal.server.inbox import receive
 from flowgimbal.server.limits import RETRY_AFTER_SECONDS, Places
 from flowgimbal.server.metrics import Metrics
 from flowgimbal.server.quota import Readings
@@ -132,7 +133,7 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
         """A status that overtakes a client's first message reads INTERNAL in some of gRPC's clients (Python's aio)."""
         with suppress(StreamError):
             async with self._readings.turn(context):
-                await context.read()
+                await receive(context)
 
     def _ready(self) -> Engine:
         if self._draining.is_set():
