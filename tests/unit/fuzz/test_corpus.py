@@ -1,0 +1,44 @@
+"""What fuzzing found worth keeping, once more, and without the fuzzer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fuzz import decoder, session
+from fuzz.verdict import ServersFault
+
+CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus"
+
+
+@pytest.mark.parametrize("target", [decoder, session], ids=["decoder", "session"])
+def test_no_input_of_the_corpus_is_too_much(target):
+    inputs = sorted((CORPUS / target.__name__.removeprefix("fuzz.")).iterdir())
+    assert len(inputs) > 50
+    for path in inputs:
+        try:
+            target.run(path.read_bytes())
+        except BaseException as error:
+            error.add_note(f"the input: {path.name}")
+            raise
+
+
+def test_a_fault_would_be_seen(monkeypatch):
+    """A target that accepts everything proves nothing: one fault of each kind, made on purpose."""
+    gray = bytes((decoder.INPUTS.index(5), 1, 0)) + bytes((4, 0, 2, 0, 0, 0, 8, 0)) + bytes(8)
+    decoder.run(gray)
+    monkeypatch.setattr(decoder._Road, "_drop", lambda self: None)
+    broken = bytes((decoder.INPUTS.index(6), 0, 0)) + bytes(6) + bytes((1, 0, 9))
+    with pytest.raises(ServersFault):  # a frame that nobody counted
+        decoder.run(broken)
+
+    def failing(*_: object) -> None:
+        raise RuntimeError("made on purpose")
+
+    monkeypatch.setattr("flowgimbal.server.codecs.raw.RawCodec.decode", failing)
+    with pytest.raises(RuntimeError, match="made on purpose"):
+        decoder.run(gray)
+    frames = bytes(200)
+    with pytest.raises(ServersFault, match="INTERNAL"):
+        session.run(frames)
