@@ -250,7 +250,7 @@ def test_engine_failure_ends_its_stream_alone(launch, connect, wire):
     healthy.info()
     assert len(healthy.frames(1)) == 1
     black = wire.frame(1, bytes(160 * 96), encoding=pb.ENCODING_GRAY8, width=160, height=96)
-    refusal = client.stream(wire.config(), black).error()
+    refusal = client.stream(wire.lossless(look_ahead_frames=0), black).error()
     assert (refusal.code, refusal.info.reason) == (CODE.INTERNAL, "ENGINE_FAILURE")
     assert "the card fell off the bus" in refusal.message
     healthy.send(wire.gray(2))

@@ -23,12 +23,13 @@ from flowgimbal.server.codecs.apart import Nursery
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StartupError
 from flowgimbal.server.gate import Gate
+from flowgimbal.server.guard import probe
 from flowgimbal.server.interceptor import StatusInterceptor
 from flowgimbal.server.metrics import Metrics, MetricsPage
 from flowgimbal.server.observer import ObserverService
 from flowgimbal.server.pipeline import LEAVE_SECONDS
 from flowgimbal.server.quota import Quota, Readings
-from flowgimbal.server.service import VERSION, StabilizerService
+from flowgimbal.server.service import PROBE_SECONDS, VERSION, StabilizerService
 from flowgimbal.server.stream import StreamSummary
 from flowgimbal.server.tls import Certificates
 from flowgimbal.v1 import stabilizer_pb2 as pb
@@ -116,7 +117,7 @@ class Server:
             raise
         self._service.begin(engine, self._nursery)
         await self._tell_health(SERVING)
-        self._watching += map(asyncio.create_task, (self._watch_engine(), self.access.watch()))
+        self._watching += map(asyncio.create_task, (self._watch_engine(engine), self.access.watch()))
         logger.info(
             "serving",
             extra={
@@ -171,11 +172,27 @@ class Server:
         logger.info("stopped")
         return left
 
-    async def _watch_engine(self) -> None:
-        await self._service.engine_lost.wait()
-        why = self._engine.lost if self._engine else ""
-        logger.critical("the engine is lost: this server has to be started again", extra={"why": why})
-        await self._tell_health(NOT_SERVING)
+    async def _watch_engine(self, engine: Engine) -> None:
+        """After it ended a stream: is it that stream's matter, everybody's for now, or everybody's for good?"""
+        service = self._service
+        while True:
+            await service.engine_failed.wait()
+            service.engine_failed.clear()
+            while not engine.lost and (why := await asyncio.to_thread(probe, engine)):
+                if not service.engine_fault:
+                    logger.critical("the engine works for nobody", extra={"why": why})
+                service.engine_fault = why
+                await self._tell_health(NOT_SERVING)
+                await asyncio.sleep(PROBE_SECONDS)
+            if engine.lost:
+                logger.critical("the engine is lost: this server has to be started again", extra={"why": engine.lost})
+                await self._tell_health(NOT_SERVING)
+                return
+            if service.engine_fault:
+                service.engine_fault = ""
+                logger.info("the engine works again")
+                if service.takes_streams:  # and does not drain
+                    await self._tell_health(SERVING)
 
     async def _close(self, grace_seconds: float = 0) -> None:
         for task in self._watching:

@@ -16,6 +16,7 @@ from prometheus_client import (
 
 from flowgimbal.server.config import host_and_port
 from flowgimbal.server.errors import StartupError, StreamError
+from flowgimbal.server.guard import CALLS
 from flowgimbal.server.job import STAGES
 
 _BUCKETS = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.016, 0.024, 0.032, 0.048, 0.064, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -56,6 +57,14 @@ class Metrics:
         self.decoders_died = Counter(
             "flowgimbal_decoders_died", "Processes of decoders that a frame killed.", registry=self.registry
         )
+        self._engine_failures = Counter(
+            "flowgimbal_engine_failures",
+            "Calls of the engine that failed; live streams go on without.",
+            labelnames=("call",),
+            registry=self.registry,
+        )
+        for call in CALLS:
+            self._engine_failures.labels(call)
         ProcessCollector(registry=self.registry)
         self._latency = Histogram(
             "flowgimbal_frame_latency_seconds",
@@ -76,6 +85,10 @@ class Metrics:
     def engine(self, name: str, version: str) -> None:
         """Name the engine and the server's release."""
         self._engine.info({"engine": name, "version": version})
+
+    def engine_failed(self, call: str) -> None:
+        """The engine failed; ``call`` is one of ``guard.CALLS``. From any thread."""
+        self._engine_failures.labels(call).inc()
 
     def observe(self, spent_ns: Mapping[str, int]) -> None:
         """A frame went back; ``spent_ns`` by stage."""

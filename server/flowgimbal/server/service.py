@@ -17,7 +17,7 @@ from flowgimbal.server.access import holder
 from flowgimbal.server.codecs.apart import Nursery
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.config import ServeConfig
-from flowgimbal.server.errors import StreamError, Unavailable
+from flowgimbal.server.errors import EngineFailure, StreamError, Unavailable
 from flowgimbal.server.inbox import receive
 from flowgimbal.server.limits import RETRY_AFTER_SECONDS, Places
 from flowgimbal.server.metrics import Metrics
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 VERSION = version("flowgimbal")
+PROBE_SECONDS = 1.0
+"""So often an engine that works for nobody is tried again."""
 
 
 class StabilizerService(pb_grpc.StabilizerServiceServicer):
@@ -53,10 +55,21 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
         self._engine: Engine | None = None
         self._nursery: Nursery | None = None
         self._draining = asyncio.Event()
-        self.engine_lost = asyncio.Event()
-        """The engine will never work again in this process."""
+        self.engine_failed = asyncio.Event()
+        """The engine ended a stream."""
+        self.engine_fault = ""
+        """Why it works for nobody now; empty while it does."""
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def takes_streams(self) -> bool:
+        """Whether it is ready for one more, if there is a place."""
+        try:
+            self._ready()
+        except Unavailable:
+            return False
+        return True
 
     @property
     def active_streams(self) -> int:
@@ -89,10 +102,11 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
             self.streams[name] = stream
             try:
                 await stream.run()
+            except EngineFailure:
+                self.engine_failed.set()
+                raise
             finally:
                 del self.streams[name]
-                if engine.lost:
-                    self.engine_lost.set()
                 if self._places.taken == 1:
                     self._idle.set()
                 self._metrics.streams.set(self._places.taken - 1)
@@ -143,4 +157,7 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
             raise Unavailable("STARTING", message, retry_after_seconds=RETRY_AFTER_SECONDS)
         if self._engine.lost:
             raise Unavailable("ENGINE_LOST", f"{self._engine.lost}; this server has to be started again, use another")
+        if self.engine_fault:
+            message = f"the engine fails: {self.engine_fault}; use another server or retry later"
+            raise Unavailable("ENGINE_FAILS", message, retry_after_seconds=PROBE_SECONDS)
         return self._engine

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-import cv2
-
 from flowgimbal.engines.engine import Engine, EngineError
 from flowgimbal.engines.picture import Picture
 from flowgimbal.server.codecs.apart import Nursery, decoder
@@ -51,7 +49,7 @@ class Stage(Protocol):
 
 
 class Decode:
-    """Bytes to planes. An undecodable frame is dropped, and told of by ``dropped``, if the stream is live.
+    """Bytes to planes. A frame that cannot be decoded is dropped, and told of by ``dropped``, if the stream is live.
 
     Pictures leave in the order of presentation: those of some streams wait for frames that come later.
     """
@@ -66,6 +64,7 @@ class Decode:
         self._lossless = settings.lossless
         self._max_pixels = max_pixels
         self._dropped = dropped
+        self._starved = False
         self._nursery = nursery
         self._encoding: pb.Encoding | None = None
         self._decoder: Decoder | None = None
@@ -84,10 +83,13 @@ class Decode:
         self._waiting[job.frame_id] = job
         try:
             found = self._decoder.decode(job.raw)
-        except Undecodable:
+        except (Undecodable, MemoryError) as error:
             del self._waiting[job.frame_id]
             if self._lossless and not job.replayed:
                 raise
+            if isinstance(error, MemoryError) and not self._starved:
+                self._starved = True
+                logger.exception("no memory to decode with: frames are dropped")
             self._give_up(job)
             return
         job.raw = None
@@ -211,11 +213,13 @@ class WarpStage:
         raw = job.picture
         if raw is not None:
             with _engine_failure(self.name):
-                job.transform = [float(value) for value in warp.transform(*raw.size).ravel()]
                 if not warp.identity:
                     steady = self._engine.sample(job.held, warp.mesh)
                     pins = job.settings.stabilizer.pins
                     job.picture = pin(raw, steady, pins) if pins else steady
+                    if steady is raw:  # the engine failed, and the stream goes on
+                        warp = Warp.still()
+                job.transform = [float(value) for value in warp.transform(*raw.size).ravel()]
                 if job.settings.resumable and self._stabilizer is not None:
                     job.path = packed(self._stabilizer.trace(job.capture_time_ns))
                 if self._observers and job.picture is not None:
@@ -226,13 +230,18 @@ class WarpStage:
 
 
 class Encode:
-    """Planes to bytes, in the output encoding or, if none is set, in the input's."""
+    """Planes to bytes, in the output encoding or, if none is set, in the input's.
+
+    A frame that there is no memory for is dropped, and told of by ``dropped``, if the stream is live.
+    """
 
     name = "encode"
     on_cores = True
 
-    def __init__(self, settings: StreamSettings) -> None:
+    def __init__(self, settings: StreamSettings, dropped: Callable[[], None]) -> None:
         self._settings = settings
+        self._dropped = dropped
+        self._starved = False
         self._key_frames_asked = 0
         self._encoders: dict[int, Encoder] = {}
 
@@ -249,7 +258,16 @@ class Encode:
         if job.key_frames_asked > self._key_frames_asked:
             self._key_frames_asked = job.key_frames_asked
             self._encoders[encoding].force_key_frame()
-        data = self._encoders[encoding].encode(job.picture, job.attached, job.capture_time_ns)
+        try:
+            data = self._encoders[encoding].encode(job.picture, job.attached, job.capture_time_ns)
+        except MemoryError:
+            if self._settings.lossless:
+                raise
+            if not self._starved:
+                self._starved = True
+                logger.exception("no memory to encode with: frames are dropped")
+            self._dropped()
+            return
         width, height = job.picture.size
         job.picture, job.size = None, len(data)
         frame = pb.Frame(
@@ -291,7 +309,7 @@ def _engine_failure(stage: str) -> Iterator[None]:
     """What the engine raises ends this stream, with the stage in the status; the log has the rest."""
     try:
         yield
-    except (EngineError, cv2.error, ArithmeticError, ValueError, RuntimeError) as error:
+    except Exception as error:  # whatever an engine's libraries throw
         logger.exception("the %s stage failed", stage)
         why = str(error) if isinstance(error, EngineError) else "the server's log says why"
         message = f"the {stage} stage failed on a frame: {why}; a new stream may work"

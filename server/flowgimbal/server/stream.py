@@ -17,6 +17,7 @@ from flowgimbal.server.codecs.codec import RawFrame
 from flowgimbal.server.codecs.table import CODECS, inspect
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import InvalidArgument, StreamError, TimedOut, Undecodable
+from flowgimbal.server.guard import PATIENCE, Guard
 from flowgimbal.server.inbox import Context, Inbox
 from flowgimbal.server.job import Job
 from flowgimbal.server.metrics import Metrics
@@ -175,11 +176,12 @@ class Stream:
     async def _exchange(self) -> None:
         settings = self._settings
         await self._tell_settings()
+        engine = Guard(self._engine, 0 if settings.lossless else PATIENCE, self._metrics.engine_failed)
         stages = (
             Decode(settings, self._config.max_frame_pixels, self._lost, self._nursery),
-            Flow(settings, self._engine, self._resume.path if self._resume else ()),
-            WarpStage(self._engine, self.observers),
-            Encode(settings),
+            Flow(settings, engine, self._resume.path if self._resume else ()),
+            WarpStage(engine, self.observers),
+            Encode(settings, self._lost),
         )
         pipeline = Pipeline(self._name, stages, self._turns, lossless=settings.lossless)
         reader = asyncio.create_task(self._read(pipeline))

@@ -33,7 +33,7 @@ class Watch:
     def take(self) -> Held:
         """One more sample; a process that ends meanwhile is left out of it."""
         memory, threads, descriptors = 0, 0, 0
-        for process in (self._root, *self._root.children(recursive=True)):
+        for process in self._family():
             try:
                 with process.oneshot():
                     memory += process.memory_info().rss
@@ -44,6 +44,13 @@ class Watch:
         held = Held(time.monotonic() - self._began, memory / 2**20, threads, descriptors)
         self.samples.append(held)
         return held
+
+    def _family(self) -> list[psutil.Process]:
+        """The process and its children; those that come or go just now may be missing."""
+        try:
+            return [self._root, *self._root.children(recursive=True)]
+        except psutil.NoSuchProcess:  # a child went while they were counted
+            return [self._root]
 
     def growth(self, share: float = 0.1) -> Held:
         """Medians of the last ``share`` of the samples less those of as many after the first ``share``."""
