@@ -48,7 +48,7 @@ class _Road:
         self._settings = settings
         self._taken = self._dropped = self._returned = 0
         self._decode = Decode(settings, MAX_PIXELS, self._drop)
-        self._encode = Encode(settings)
+        self._encode = Encode(settings, self._drop)
 
     def carry(self, encoding: pb.Encoding, width: int, height: int, stride: int, data: bytes) -> None:
         frame = RawFrame(self._taken, self._taken * 33_333_333, encoding, width, height, stride, data)

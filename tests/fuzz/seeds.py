@@ -1,4 +1,7 @@
-"""Writes inputs that are as they should be, for a fuzzer to begin with: ``python -m fuzz.seeds FOLDER``."""
+"""Writes inputs of the decoder that are as they should be, for a fuzzer to begin with: ``python -m fuzz.seeds FOLDER``.
+
+What the session's target reads is made of decisions: it begins with nothing. The corpora are what came of both.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ def decoder_seed(encoding: pb.Encoding, output: pb.Encoding, size: tuple[int, in
 
 
 def write(folder: Path) -> None:
-    """All seeds, in a folder a target."""
-    (folder / "decoder").mkdir(parents=True, exist_ok=True)
+    """Every encoding in every size, as it is and encoded in another."""
+    folder.mkdir(parents=True, exist_ok=True)
     for encoding in ENCODINGS:
         for number, size in enumerate(SIZES):
             for output in (pb.ENCODING_UNSPECIFIED, ENCODINGS[(ENCODINGS.index(encoding) + 3 * number + 1) % 8]):
                 name = f"{pb.Encoding.Name(encoding)}-{pb.Encoding.Name(output)}-{size[0]}x{size[1]}".lower()
                 seed = decoder_seed(encoding, output, size, lossless=number % 2 == 0)
-                (folder / "decoder" / name).write_bytes(seed)
+                (folder / name).write_bytes(seed)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import psutil
-
 
 _PATHS_THAT_ARE_NO_TEXT = ("Invalid encoding on", "Unexpected [UnicodeDecodeError]", "Failed sending error status")
 """What gRPC logs of calls whose path is no UTF-8, before any code of ours is asked."""
@@ -38,8 +38,6 @@ class Watched:
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=environment)
         self.faults: list[str] = []
         """Errors that it logged."""
-        self.strays = 0
-        """Lines that are no log's: gRPC prints some tracebacks by itself."""
         self.ended: dict[str, int] = {}
         """Streams that ended, by outcome."""
         self.address = ""
@@ -75,10 +73,9 @@ class Watched:
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            try:
+            # gRPC prints some tracebacks by itself; a crash is told by the exit code.
+            with contextlib.suppress(ValueError):
                 self._note(json.loads(line))
-            except ValueError:
-                self.strays += 1
         self._serving.set()
 
     def _note(self, line: dict[str, Any]) -> None:

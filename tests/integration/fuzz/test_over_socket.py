@@ -6,7 +6,6 @@ import socket
 
 import grpc
 import wire as http2
-
 from fuzz import over_socket
 
 NO_TEXT = b"\xff\xfe\x8e/"

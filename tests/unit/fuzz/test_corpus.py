@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from fuzz import decoder, session
+from fuzz import decoder, returned, session
+from fuzz.pictures import ENCODINGS, LENGTH, SIZES
+from fuzz.seeds import decoder_seed
 from fuzz.verdict import ServersFault
 
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus"
@@ -22,6 +23,16 @@ def test_no_input_of_the_corpus_is_too_much(target):
         except BaseException as error:
             error.add_note(f"the input: {path.name}")
             raise
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_what_is_as_it_should_be_comes_back(encoding, monkeypatch):
+    seen = []
+    check = returned.check
+    monkeypatch.setattr(returned, "check", lambda steady, limit: (seen.append(steady), check(steady, limit)))
+    for output in decoder.OUTPUTS:
+        decoder.run(decoder_seed(encoding, output, SIZES[0], lossless=True))
+    assert len(seen) == LENGTH * len(decoder.OUTPUTS)
 
 
 def test_a_fault_would_be_seen(monkeypatch):
