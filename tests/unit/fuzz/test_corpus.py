@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,12 @@ def test_what_is_as_it_should_be_comes_back(encoding, monkeypatch):
     assert len(seen) == LENGTH * len(decoder.OUTPUTS)
 
 
+def at_random(count: int) -> None:
+    """Streams of whose frames some are raw pictures."""
+    for seed in range(count):
+        session.run(random.Random(seed).randbytes(600))
+
+
 def test_a_fault_would_be_seen(monkeypatch):
     """A target that accepts everything proves nothing: one fault of each kind, made on purpose."""
     gray = bytes((decoder.INPUTS.index(5), 1, 0)) + bytes((4, 0, 2, 0, 0, 0, 8, 0)) + bytes(8)
@@ -50,6 +57,5 @@ def test_a_fault_would_be_seen(monkeypatch):
     monkeypatch.setattr("flowgimbal.server.codecs.raw.RawCodec.decode", failing)
     with pytest.raises(RuntimeError, match="made on purpose"):
         decoder.run(gray)
-    frames = bytes(200)
     with pytest.raises(ServersFault, match="INTERNAL"):
-        session.run(frames)
+        at_random(12)
