@@ -7,6 +7,8 @@ PROTO_VENV ?= .venv-proto
 PEERS_VENV ?= .venv-peers
 CLIPS ?= ../shared/data/shaky
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 600
+FUZZ_MESSAGES ?= 1000000
 
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -29,7 +31,7 @@ define generate
 		-Iproto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/$(PROTO)
 endef
 
-.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types lint-docker wheel-check container-check quality proto proto-check ptx clean
+.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types lint-docker wheel-check container-check quality fuzz proto proto-check ptx clean
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +71,13 @@ container-check: $(VENV)/.dev  ## Do what the image does, without Docker: instal
 quality: $(VENV)/.base $(PEERS_VENV)/.peers  ## Measure us and our peers on the clips of a folder (CLIPS=DIR), write docs/quality.md
 	@PYTHONPATH=tests/tools $(BIN)/python -m quality --clips "$(CLIPS)" --peers-python $(PEERS_VENV)/bin/python
 
+fuzz: $(VENV)/.fuzz  ## Fuzz decoder, stream and socket, half an hour and more (FUZZ_SECONDS=600 each, FUZZ_MESSAGES=1000000)
+	@for target in decoder session; do mkdir -p "build/fuzz/$$target" && \
+		PYTHONPATH=tests $(BIN)/python -m fuzz.guided --target=$$target -max_total_time=$(FUZZ_SECONDS) \
+			-artifact_prefix=build/fuzz/ "build/fuzz/$$target" "tests/fuzz/corpus/$$target" || exit 1; \
+	done
+	@PYTHONPATH=tests:tests/tools/hostile $(BIN)/python -m fuzz.over_socket --messages $(FUZZ_MESSAGES)
+
 proto: $(PROTO_VENV)/.tools  ## Generate the stubs again
 	$(call generate,proto)
 
@@ -101,6 +110,10 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing flowgimbal and its tools, torch included, into $(VENV): a few minutes the first time."
 	@$(BIN)/python $(PIP_INSTALL) -e '.[dev,train]'
 	@touch $(VENV)/.base $@
+
+$(VENV)/.fuzz: pyproject.toml | $(VENV)/.dev
+	@$(BIN)/python $(PIP_INSTALL) -e '.[fuzz]'
+	@touch $@
 
 $(PEERS_VENV)/bin/python:
 	$(call new_venv,$(PEERS_VENV))

@@ -57,23 +57,24 @@ class Outcome:
 async def run(messages: int, seed: int, rate: float = 1000) -> Outcome:
     """Send ``messages``, ``rate`` a second at most, and see what became of the server."""
     server = Watched(*(part for name, value in FLAGS.items() for part in (f"--{name}", str(value))))
-    beside = _behave(server.address)
-    try:
-        await asyncio.to_thread(_line, beside)
-        began = time.monotonic()
-        await asyncio.sleep(2)
-        before = server.held()
-        tally, pace = Tally(), Pace(rate)
-        callers = [Caller(server.address, f"{seed}-{number}", tally, pace) for number in range(CALLERS)]
-        await _fuzz(server, tally, [caller.run(messages) for caller in callers], f"{seed}-raw")
-        gc.collect()  # calls that are done with hold connections
-        seconds = time.monotonic() - began
-        story = json.loads((await asyncio.to_thread(beside.communicate))[0])
-        after = await _settled(server, before)
-    finally:
-        beside.kill()
-        beside.wait()
-        code = server.stop()
+    with _behave(server.address) as beside:
+        try:
+            await asyncio.to_thread(_line, beside)
+            began = time.monotonic()
+            await asyncio.sleep(2)
+            before = server.held()
+            tally, pace = Tally(), Pace(rate)
+            callers = [Caller(server.address, f"{seed}-{number}", tally, pace) for number in range(CALLERS)]
+            await _fuzz(server, tally, [caller.run(messages) for caller in callers], f"{seed}-raw")
+            gc.collect()  # calls that are done with hold connections
+            seconds = time.monotonic() - began
+            if not server.alive:
+                raise RuntimeError(f"the server died with {server.process.returncode}: {server.faults}")
+            story = json.loads((await asyncio.to_thread(beside.communicate))[0])
+            after = await _settled(server, before)
+        finally:
+            beside.kill()
+            code = server.stop()
     faults = [*tally.faults, *server.faults]
     if code:
         faults.append(f"the server ended with {code}")

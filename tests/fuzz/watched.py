@@ -68,6 +68,8 @@ class Watched:
             self.process.kill()
             code = self.process.wait()
         self._reader.join()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
         return code
 
     def _read(self) -> None:

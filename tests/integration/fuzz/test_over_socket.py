@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 
 import grpc
+import pytest
 import wire as http2
 from fuzz import over_socket
 
 NO_TEXT = b"\xff\xfe\x8e/"
 
 
+@pytest.mark.slow
 async def test_a_server_stands_a_fuzzer_and_nobody_else_notices():
     outcome = await over_socket.run(messages=3000, seed=1)
     assert outcome.faults == ()

@@ -14,7 +14,10 @@ from fuzz.verdict import ServersFault
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus"
 
 
-@pytest.mark.parametrize("target", [decoder, session], ids=["decoder", "session"])
+@pytest.mark.parametrize(
+    "target",
+    [pytest.param(decoder, id="decoder"), pytest.param(session, id="session", marks=pytest.mark.slow)],
+)
 def test_no_input_of_the_corpus_is_too_much(target):
     inputs = sorted((CORPUS / target.__name__.removeprefix("fuzz.")).iterdir())
     assert len(inputs) > 50
