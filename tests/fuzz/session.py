@@ -1,7 +1,7 @@
 """Target: one whole stream of the server's, its client made of the bytes.
 
-The bytes are the configuration, then what the client does one after the other: requests mostly, see `Client`, and how it
-leaves.
+The bytes are the configuration, then what the client does one after the other: requests mostly, see `Client`, and how
+it leaves.
 """
 
 from __future__ import annotations
