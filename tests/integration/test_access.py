@@ -216,7 +216,8 @@ async def test_a_token_has_limits_of_its_own(launch, tmp_path):
     async with Client(server.address, token=OTHER) as slow:
         async with slow.stream(mode="live") as stream:  # all at once: a burst of one second's, and the rest is dropped
             returned = [steady.frame_id async for steady in stream.stabilize([jpeg_frame(n) for n in range(60)])]
-        assert stream.dropped == 60 - len(returned) >= 40
+        # Those dropped after the last that came back are told by nobody.
+        assert 60 - len(returned) >= max(40, stream.dropped)
         async with slow.stream(mode="lossless") as stream:  # waits instead: twice the burst takes a second at least
             started = asyncio.get_running_loop().time()
             assert len([1 async for _ in stream.stabilize([jpeg_frame(n) for n in range(25)])]) == 25
