@@ -10,7 +10,7 @@ import pytest
 from fake_card import FakeDriver, FakeOrt
 
 from flowgimbal.client.client import Client
-from flowgimbal.client.errors import FlowgimbalError
+from flowgimbal.client.errors import FlowgimbalError, Unavailable
 from flowgimbal.engines.gpu import opening
 from flowgimbal.server import app
 from flowgimbal.server.config import ServeConfig
@@ -36,7 +36,7 @@ async def test_streams_run_on_the_card_until_it_is_lost(driver: FakeDriver, monk
             with pytest.raises(FlowgimbalError, match="the card failed: out of memory"):
                 await run(client, 4, wider=64)
             driver.budget = budget
-            assert await run(client, 4, wider=64) == 12
+            assert await run_once_it_works(client, 4, wider=64) == 12
 
             assert await client.health()
             driver.broken = True
@@ -53,3 +53,13 @@ async def run(client: Client, seed: int, wider: int = 0) -> int:
     async with client.stream(mode="lossless") as stream:
         got: list[Any] = [steady async for steady in stream.stabilize(iter(pictures(12, seed, wider)))]
         return len(got)
+
+
+async def run_once_it_works(client: Client, seed: int, wider: int) -> int:
+    """The server tries a failed engine by itself; if it found no memory either, it refuses streams until it does."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await run(client, seed, wider)
+            except Unavailable:
+                await asyncio.sleep(0.1)
