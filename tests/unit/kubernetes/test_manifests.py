@@ -89,6 +89,8 @@ def test_what_is_mounted_is_there_and_what_is_read_is_mounted(release: Release) 
         folders = [PurePosixPath(mount["mountPath"]) for mount in mounts]
         for path in re.findall(r"/(?:etc|tmp)/[\w./-]+", "\n".join(texts)):
             assert any(PurePosixPath(path).is_relative_to(folder) for folder in folders), path
+            if path.startswith("/etc/envoy/"):
+                assert any(PurePosixPath(path).name in config["data"] for config in release.all("ConfigMap").values())
 
 
 def test_the_server_knows_its_flags(release: Release, request) -> None:
