@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 PATIENCE_SECONDS = 1.0
 """Who waits longer goes on without a turn: a thread that hangs in native code must not hold up other streams."""
+
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 class Turns:
@@ -63,4 +68,13 @@ class Turns:
 def places() -> int:
     """Turns at a time for this process: one more than its cores, since the last core's thread waits for the others."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + 1
+    return min(cores, quota()) + 1
+
+
+def quota(file: Path = CPU_MAX) -> int:
+    """Cores' worth of time that a container (cgroup v2) may take, rounded up; as many as one likes if nobody says."""
+    try:
+        allowed, period = file.read_text().split()
+        return max(1, math.ceil(int(allowed) / int(period)))
+    except (OSError, ValueError):  # none, or "max"
+        return sys.maxsize

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from flowgimbal.server.turns import Turns, places
+from flowgimbal.server.turns import Turns, places, quota
 
 LONG = 60.0
 
@@ -85,3 +87,16 @@ def test_a_thread_that_hangs_holds_up_nobody_for_long():
 
 def test_there_is_a_place_more_than_cores():
     assert places() >= 2
+
+
+@pytest.mark.parametrize(
+    ("said", "cores"),
+    [("200000 100000", 2), ("150000 100000", 2), ("5000 100000", 1), ("max 100000", sys.maxsize), ("", sys.maxsize)],
+)
+def test_a_container_has_the_cores_of_its_quota(tmp_path: Path, said: str, cores: int) -> None:
+    (tmp_path / "cpu.max").write_text(said)
+    assert quota(tmp_path / "cpu.max") == cores
+
+
+def test_who_has_no_quota_has_all_cores(tmp_path: Path) -> None:
+    assert quota(tmp_path / "none") == sys.maxsize
