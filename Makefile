@@ -5,8 +5,10 @@ PYTHON ?= python3
 VENV ?= .venv
 PROTO_VENV ?= .venv-proto
 PEERS_VENV ?= .venv-peers
+SUPPLY_VENV ?= .venv-supply
 CLIPS ?= ../shared/data/shaky
 PYTEST_ARGS ?=
+LOCK_ARGS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_MESSAGES ?= 1000000
 
@@ -25,13 +27,19 @@ define new_venv
 	@$(PYTHON) -m venv $(1)
 endef
 
+# $(1): a name in docker/locks, $(2): what it locks. For every platform and Python from 3.11 on; what is pinned already stays.
+define lock
+	@$(SUPPLY_VENV)/bin/uv --quiet --no-config pip compile --universal --python-version 3.11 --generate-hashes $(LOCK_ARGS) \
+		--custom-compile-command 'make lock' --output-file docker/locks/$(1).txt $(2) >/dev/null
+endef
+
 # $(1): where the stubs go
 define generate
 	@$(PROTO_VENV)/bin/python -m grpc_tools.protoc --plugin=protoc-gen-mypy_grpc=$(PROTO_VENV)/bin/protoc-gen-mypy_grpc \
 		-Iproto --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/$(PROTO)
 endef
 
-.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types lint-docker wheel-check container-check quality fuzz proto proto-check ptx clean
+.PHONY: help setup demo test lint lint-rules lint-format lint-shell lint-types lint-docker wheel-check container-check lock sbom quality fuzz proto proto-check ptx clean
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -64,8 +72,18 @@ lint-types: $(VENV)/.dev
 wheel-check: $(VENV)/.dev  ## Build sdist and wheel, install the wheel in a bare environment, look at both
 	@$(BIN)/python .ci/check_wheel.py
 
-container-check: $(VENV)/.dev  ## Do what the image does, without Docker: install.sh, serve, health, demo
-	@.ci/check_container.sh $(BIN)/python
+container-check: $(VENV)/.dev $(SUPPLY_VENV)/.tools  ## Do what the image does, without Docker: install.sh, serve, health, demo; check its parts
+	@.ci/check_container.sh $(BIN)/python $(SUPPLY_VENV)/bin/python
+
+sbom: $(SUPPLY_VENV)/.tools  ## What the CPU image installs, as CycloneDX, to build/flowgimbal-cpu.cdx.json
+	@rm -rf build/cpu && mkdir -p build && PYTHON=$(PYTHON) docker/install.sh . build/cpu
+	@$(SUPPLY_VENV)/bin/python .ci/bom.py build/cpu/bin/python build/flowgimbal-cpu.cdx.json
+
+lock: $(SUPPLY_VENV)/.tools  ## Pin what the images install, with hashes (LOCK_ARGS=--upgrade for newer releases)
+	$(call lock,cpu,pyproject.toml)
+	$(call lock,gpu,--extra gpu --constraints docker/locks/cpu.txt pyproject.toml)
+	$(call lock,build,--constraints docker/locks/cpu.txt docker/locks/build.in)
+	$(call lock,tools,docker/locks/tools.in)
 
 # A peer that cannot be installed is left out of the tables, which say so.
 quality: $(VENV)/.base $(PEERS_VENV)/.peers  ## Measure us and our peers on the clips of a folder (CLIPS=DIR), write docs/quality.md
@@ -95,7 +113,7 @@ ptx:  ## Compile the kernels again; needs nvcc (CUDA 13.0)
 	@{ echo "// of kernels.cu, sha256 $$(sha256sum <$(GPU)/kernels.cu | cut -c1-64)"; cat build/kernels.ptx; } >$(GPU)/kernels.ptx
 
 clean:  ## Remove environments, builds and caches (out/ and runs/ stay)
-	rm -rf $(VENV) $(PROTO_VENV) $(PEERS_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PROTO_VENV) $(PEERS_VENV) $(SUPPLY_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find client engines proto server tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -127,4 +145,11 @@ $(PROTO_VENV)/bin/python:
 
 $(PROTO_VENV)/.tools: proto/requirements.txt | $(PROTO_VENV)/bin/python
 	@$(PROTO_VENV)/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
+$(SUPPLY_VENV)/bin/python:
+	$(call new_venv,$(SUPPLY_VENV))
+
+$(SUPPLY_VENV)/.tools: docker/locks/tools.txt | $(SUPPLY_VENV)/bin/python
+	@$(SUPPLY_VENV)/bin/python $(PIP_INSTALL) --require-hashes --only-binary :all: -r $<
 	@touch $@

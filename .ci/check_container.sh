@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Does what the image does, without Docker: install.sh, serve, health check, and the demo against that server.
+# Does what the image does, without Docker: install.sh, serve, health check, and the demo against that server; and holds what is
+# installed against the lock and the table of licences.
+# usage: check_container.sh PYTHON PYTHON_WITH_CYCLONEDX
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=$1
+cyclonedx=$PWD/$2
 room=$(mktemp -d)
 server=
 trap '[[ -z $server ]] || kill "$server" 2>/dev/null || true; rm -rf "$room"' EXIT
@@ -16,6 +19,7 @@ first=$(PYTHON=$python "$room/src/docker/install.sh" "$room/src" "$room/first")
 second=$(PYTHON=$python "$room/src/docker/install.sh" "$room/src" "$room/second")
 [[ $first == "$second" ]] || { printf 'the wheel differs from build to build:\n%s\n%s\n' "$first" "$second" >&2; exit 1; }
 printf '%s, twice the same\n' "$first"
+"$cyclonedx" .ci/bom.py "$room/first/bin/python" "$room/flowgimbal-cpu.cdx.json"
 
 cd "$room"
 address=unix:$room/socket
