@@ -19,9 +19,10 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.slow
-def test_lossless_streams_lose_nothing_and_live_ones_go_on():
+@pytest.mark.parametrize("how", [[], ["--silent"]], ids=["hangs up", "falls silent"])
+def test_lossless_streams_lose_nothing_and_live_ones_go_on(how: list[str]):
     done = subprocess.run(
-        [sys.executable, TOOL, "--engine", "identity"], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, TOOL, "--engine", "identity", *how], capture_output=True, text=True, timeout=240, check=False
     )
     streams = [match.groups() for match in map(LINE.fullmatch, done.stdout.splitlines()) if match]
     assert len(streams) == 12, done.stderr
