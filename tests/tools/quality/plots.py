@@ -20,8 +20,8 @@ class Line:
     values: Sequence[float]
 
 
-def plot(title: str, rate: float, lines: Sequence[Line]) -> str:
-    """An SVG of the lines over time; values in px, ``rate`` in frames/s."""
+def plot(title: str, rate: float, lines: Sequence[Line], axes: str = "seconds; px of 1280 upwards") -> str:
+    """An SVG of the lines over time; values in px, ``rate`` in frames/s, unless ``axes`` says otherwise."""
     low = min(min(line.values) for line in lines)
     high = max(max(line.values) for line in lines)
     low, high = (low, high) if high - low > 1 else (low - 1, high + 1)
@@ -44,7 +44,7 @@ def plot(title: str, rate: float, lines: Sequence[Line]) -> str:
         parts.append(f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
     for second in ticks(0.0, seconds):
         parts.append(f'<text x="{x(second):.1f}" y="{_HEIGHT - 16}" text-anchor="middle">{second:g}</text>')
-    parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 3}" text-anchor="end">seconds; px of 1280 upwards</text>')
+    parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 3}" text-anchor="end">{escape(axes)}</text>')
     for number, line in enumerate(lines):
         points = " ".join(f"{x(i / rate):.1f},{y(value):.1f}" for i, value in enumerate(line.values))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{line.colour}" stroke-width="1.6"/>')

@@ -1,5 +1,6 @@
 """The torch networks: gradients, export and parity with ONNX Runtime, and that training lowers its loss."""
 
+import json
 from itertools import islice
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from flowgimbal.engines.networks.flow import FlowNetwork  # noqa: E402
 from flowgimbal.engines.networks.policies import LanePolicy, Policy, TransformerPolicy  # noqa: E402
 from flowgimbal.engines.networks.polish import least_squares, smooth  # noqa: E402
 from flowgimbal.engines.networks.polish import soften as soften_picture  # noqa: E402
-from flowgimbal.engines.networks.warp import WarpNetwork, lane_fields, soften  # noqa: E402
+from flowgimbal.engines.networks.warp import WarpNetwork, keep_shapes, lane_fields, soften  # noqa: E402
 from flowgimbal.engines.onnx import WARPS  # noqa: E402
-from flowgimbal.engines.shapes import FEATURES, RAW, TAPS  # noqa: E402
+from flowgimbal.engines.shapes import FEATURES, RAW  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
 from flowgimbal.engines.training import accuracy, flow, losses, paths, quantise, scenes, warp  # noqa: E402
 from flowgimbal.engines.training.run import Run, load  # noqa: E402
@@ -202,19 +203,10 @@ def test_the_dense_network_moves_a_lane_as_its_policy_says() -> None:
     cover = torch.ones(1, RAW + BINS)
     with torch.no_grad():
         offsets, _ = network.policy(coefficients.T[None], cover, conditions)
-        expected = torch.einsum("bl,lcn->bcn", offsets, fields)
+        kept = keep_shapes(offsets, torch.tensor([0.1]), aspect)
+        expected = torch.einsum("bl,lcn->bcn", kept, fields)
         expected = soften(expected).reshape(2, 9, 13)
         assert torch.allclose(network(window, cover, conditions)[0], expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("policy", [LanePolicy, TransformerPolicy])
-def test_a_picture_that_stands_still_is_left_alone(policy: type[Policy]) -> None:
-    torch.manual_seed(3)
-    decide = policy()
-    torch.nn.init.normal_(decide.head.weight, std=0.1)
-    conditions = torch.tensor([[0.8, 0.0, 0.0, -0.5]])
-    offsets, _ = decide(torch.zeros(1, LANES, TAPS), torch.ones(1, RAW + BINS), conditions)
-    assert torch.equal(offsets, torch.zeros(1, LANES))
 
 
 def test_least_squares_finds_the_last_fraction_of_a_pixel() -> None:
@@ -257,6 +249,29 @@ def test_overshoot_is_what_leaves_the_range_nearby() -> None:
     assert losses.overshoot(raw * 1.1, raw, 10.0).amax((0, 2, 3))[80] == pytest.approx(3.0, abs=1e-4)
 
 
+def test_following_costs_where_a_pan_is_overrun_or_falls_behind() -> None:
+    time = torch.arange(150) / 30
+    raw = (100 * (time.clamp(1, 3) - 1))[None, :, None, None].expand(1, 150, 9, 2)
+    perfect, late, past = (
+        float(losses.follow_loss(shown, raw, 30.0))
+        for shown in (raw, raw.roll(10, 1), raw + 5 * (time > 3)[:, None, None])
+    )
+    assert perfect < late
+    assert perfect < past
+
+
+def test_pans_rest_turn_and_rest() -> None:
+    time = np.arange(200) / 30
+    wobble = np.stack([0.02 * np.sin(20 * time)] * 8, 1)
+    recording = paths.Recording("hand", np.diff(wobble, axis=0).astype(np.float32), 30.0)
+    drawn = paths.PathMaker([recording]).draw_pans(np.random.default_rng(3), 8, 150, 30.0)
+    assert drawn.shape == (8, 150, 8)
+    along = np.linalg.norm(np.cumsum(drawn, 1)[..., :2], axis=2)
+    assert (along[:, :10] < 0.1).all()
+    assert (along[:, -1] > 0.01).all()
+    assert np.abs(np.cumsum(drawn, 1)[..., 2]).max() < 0.05  # a pan turns nothing but shift
+
+
 def test_unrolled_training_lowers_its_loss() -> None:
     rng = np.random.default_rng(1)
     torch.manual_seed(1)
@@ -270,10 +285,8 @@ def test_unrolled_training_lowers_its_loss() -> None:
         path = torch.cumsum(steps, 1)
         offsets, excess = warp.unroll(policy, path / scale, setting)
         assert offsets.shape == (4, 60, LANES)
-        raw, shown = (
-            torch.einsum("btl,lpc->btpc", p, warp.seen_points(9 / 16)) for p in (path, path + offsets * scale)
-        )
-        loss = losses.path_loss(shown, raw, offsets, excess, 30.0, setting.strength).mean()
+        shown = torch.einsum("btl,lpc->btpc", path + offsets * scale, warp.seen_points(9 / 16))
+        loss = losses.path_loss(shown, offsets, excess, 30.0, setting.strength).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -304,6 +317,8 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     second.save(0.5, {})
     best = torch.load(tmp_path / "parts" / "best.pt")
     assert best["step"] == 4
+    lines = (tmp_path / "parts" / "curve.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [4, 10]
 
 
 def test_flow_files_are_read_and_others_refused(tmp_path: Path) -> None:

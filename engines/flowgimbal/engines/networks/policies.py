@@ -11,15 +11,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flowgimbal.engines.motion import LANES
 from flowgimbal.engines.shapes import CONDITIONS, RAW, TAPS
-from flowgimbal.engines.timeline import BINS
+from flowgimbal.engines.timeline import BINS, EDGES
 
 ROOM = 0.8  # margins; a path that leaves this tube around the shown position will have to be followed
+ROOMS = (0.5, 0.85)  # margins; the tubes that a straight course has to stay in
+AHEAD = (0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16)  # known moments, 0 being the due one, that a course is held up to
+COURSES = 1 + 2 * len(ROOMS) * len(AHEAD)
+NEVER = 1e4  # margins a second; no course is so steep
+RECENT = 1  # the bin behind the last shown frame that tells how fast the shown picture moves
 
 
 class Sight(NamedTuple):
@@ -28,6 +34,8 @@ class Sight(NamedTuple):
     paths: Tensor  # relative to the due frame's raw position, squashed
     moved: Tensor  # relative to where the picture was shown last, squashed
     beyond: Tensor  # how far they leave the room around that
+    led: Tensor  # (B, LANES, COURSES) where straight courses lead, see ``courses``
+    turns: Tensor  # the same, squashed
     circumstances: Tensor
     reach: Tensor  # (B, LANES) mean distance from where the picture was shown last, margins
 
@@ -38,7 +46,45 @@ def look(paths: Tensor, cover: Tensor, conditions: Tensor) -> Sight:
     moved = (paths - paths[..., RAW : RAW + 1]) * known
     beyond = moved - moved.clamp(-ROOM, ROOM)
     circumstances = torch.cat([cover, conditions], 1)
-    return Sight(_squash(paths), _squash(moved), beyond, circumstances, moved.abs().mean(-1))
+    led = courses(paths, cover, conditions)
+    return Sight(_squash(paths), _squash(moved), beyond, led, _squash(led), circumstances, moved.abs().mean(-1))
+
+
+def courses(paths: Tensor, cover: Tensor, conditions: Tensor) -> Tensor:
+    """Where the picture would be shown on straight courses from where it was shown last: (B, LANES, COURSES).
+
+    The first goes on as before, margins since then. The others are turns from it, margins: what the nearest course
+    takes that stays within a tube around the raw path, for each width of the tube and up to each known moment. Where no
+    straight course does, the turns are those that keep below the upper walls, and above the lower ones. It is the
+    funnel that the shortest path through a tube begins with, which is what a path that is short of room should take.
+    """
+    seconds = torch.exp(conditions[:, 1])[:, None, None] / 30
+    last = paths[..., RAW : RAW + 1]
+    centres = (EDGES[:-1] + EDGES[1:]) / 2
+    behind = cover[:, None, RAW + RECENT : RAW + RECENT + 1]
+    speed = (last - paths[..., RAW + 1 + RECENT : RAW + 2 + RECENT]) * behind / float(centres[RECENT])
+    # The due frame and the bins ahead of it, seen from the last shown position.
+    coming = torch.cat([-last, paths[..., BINS:RAW] - last], -1)
+    apart = torch.from_numpy(np.concatenate([[0.0], centres])).to(paths) + seconds
+    unknown = NEVER * torch.cat([torch.zeros_like(behind), (cover[:, None, BINS:RAW] <= 0).to(paths)], -1)
+    rooms = paths.new_tensor(ROOMS)[:, None]
+    walls = torch.cat([coming[:, :, None] - rooms, -coming[:, :, None] - rooms], 2) / apart[:, :, None]
+    highest = _highest(walls - unknown[:, :, None])
+    least, most, now = highest[:, :, : len(ROOMS)], -highest[:, :, len(ROOMS) :], speed[:, :, None]
+    nearest = torch.cat(
+        [torch.minimum(torch.maximum(now, least), most), torch.maximum(torch.minimum(now, most), least)], 2
+    )
+    turns = (nearest[..., list(AHEAD)] - now).flatten(2)
+    return torch.cat([speed, turns], -1) * seconds
+
+
+def _highest(values: Tensor) -> Tensor:
+    """The highest of each value and all before it, along the last axis."""
+    step = 1
+    while step < values.shape[-1]:
+        values = torch.cat([values[..., :step], torch.maximum(values[..., step:], values[..., :-step])], -1)
+        step *= 2
+    return values
 
 
 def _squash(paths: Tensor) -> Tensor:
@@ -52,7 +98,7 @@ class Policy(nn.Module, ABC):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.head = nn.Linear(width, TAPS + 1)
+        self.head = nn.Linear(width, TAPS + 1 + COURSES)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         with torch.no_grad():  # to begin with: hold the last shown picture, drift back within 20 frames
@@ -69,8 +115,9 @@ class Policy(nn.Module, ABC):
         how much of each bin is known, ``conditions`` (B, CONDITIONS).
         """
         sight = look(paths, cover, conditions)
-        kernel, free = self.head(self.decide(sight)).split((TAPS, 1), -1)
-        return (kernel * paths).sum(-1) + free[..., 0] * sight.reach, kernel
+        kernel, free, course = self.head(self.decide(sight)).split((TAPS, 1, COURSES), -1)
+        offsets = (kernel * paths).sum(-1) + (course * sight.led).sum(-1) + free[..., 0] * sight.reach
+        return offsets, kernel
 
 
 class LanePolicy(Policy):
@@ -78,9 +125,10 @@ class LanePolicy(Policy):
 
     def __init__(self, *, width: int = 288, blocks: int = 2) -> None:
         super().__init__(width)
-        seen = 3 * TAPS + (RAW + BINS) + CONDITIONS + LANES
+        seen = 3 * TAPS + COURSES + (RAW + BINS) + CONDITIONS + LANES
         self.look = nn.Sequential(nn.Linear(seen, width), nn.GELU())
-        self.think = nn.Sequential(nn.Linear(2 * width, width), nn.GELU())
+        self.own, self.others = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.think = nn.GELU()
         self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(width, width), nn.GELU()) for _ in range(blocks))
 
     def decide(self, sight: Sight) -> Tensor:
@@ -88,9 +136,8 @@ class LanePolicy(Policy):
         batch = sight.paths.shape[0]
         lane = torch.eye(LANES, device=sight.paths.device, dtype=sight.paths.dtype).expand(batch, -1, -1)
         around = sight.circumstances[:, None].expand(-1, LANES, -1)
-        hidden = self.look(torch.cat([sight.paths, sight.moved, sight.beyond, around, lane], -1))
-        shared = hidden.mean(1, keepdim=True).expand_as(hidden)
-        thought: Tensor = self.think(torch.cat([hidden, shared], -1))
+        hidden = self.look(torch.cat([sight.paths, sight.moved, sight.beyond, sight.turns, around, lane], -1))
+        thought: Tensor = self.think(self.own(hidden) + self.others(hidden.mean(1, keepdim=True)))
         for block in self.blocks:
             thought = thought + block(thought)
         return thought
@@ -126,6 +173,7 @@ class TransformerPolicy(Policy):
         self.time = nn.Parameter(0.02 * torch.randn(TAPS, width))
         self.lane = nn.Parameter(0.02 * torch.randn(LANES, width))
         self.around = nn.Linear(RAW + BINS + CONDITIONS, width)
+        self.turn = nn.Linear(COURSES, width)
         self.norm = nn.LayerNorm(width)
         self.blocks = nn.ModuleList(Attention(width, heads) for _ in range(blocks))
 
@@ -133,7 +181,7 @@ class TransformerPolicy(Policy):
         """See ``Policy``."""
         seen = torch.cat([sight.paths, sight.moved, sight.beyond], 1).transpose(1, 2)
         moments = self.norm(self.moment(seen) + self.time)
-        lanes: Tensor = self.lane + self.around(sight.circumstances)[:, None]
+        lanes: Tensor = self.lane + self.around(sight.circumstances)[:, None] + self.turn(sight.turns)
         for block in self.blocks:
             lanes = block(lanes, moments)
         return lanes

@@ -20,6 +20,7 @@ from flowgimbal.engines.motion import LANES
 from flowgimbal.engines.shapes import COLUMNS, ROWS, TAPS
 
 KNEE = 0.9  # part of the margin that is used freely; the rest is approached softly
+BEND = 0.0125  # how far a circle may be stretched to an ellipse: half the difference of its axes, over their mean
 
 
 def lane_fields(x: Tensor, y: Tensor, aspect: Tensor) -> Tensor:
@@ -42,10 +43,29 @@ def soften(offsets: Tensor) -> Tensor:
 
     Each axis is scaled as a whole, so that the crop limit bends nothing: untouched up to KNEE, then along tanh.
     """
-    largest = offsets.abs().amax(2, keepdim=True)
+    return offsets * _within(offsets.abs().amax(2, keepdim=True))
+
+
+def _within(largest: Tensor) -> Tensor:
+    """The factor that takes a size to within 1."""
     over = torch.clamp(largest - KNEE, min=0.0)
     allowed = torch.clamp(largest, max=KNEE) + (1 - KNEE) * torch.tanh(over / (1 - KNEE))
-    return offsets * (allowed / torch.clamp(largest, min=1e-6))
+    return allowed / torch.clamp(largest, min=1e-6)
+
+
+def keep_shapes(lanes: Tensor, crop: Tensor, aspect: Tensor) -> Tensor:
+    """Lanes' offsets (B, LANES), in margins, that stretch the picture nowhere by more than BEND.
+
+    ``crop`` (B,) is what a margin is, in half widths. The lanes that change shapes (stretch, shear, both tilts) are
+    scaled as one, by the corner that they bend most; shift, zoom and roll keep shapes and stay as they are.
+    """
+    stretch, shear, tilt_x, tilt_y = lanes[:, 4:, None].unbind(1)
+    x, y = lanes.new_tensor([[-1.0, 1.0, -1.0, 1.0], [-1.0, -1.0, 1.0, 1.0]])
+    a = aspect[:, None]
+    along = stretch + (tilt_x * x - tilt_y * y) / 2
+    across = a * shear + (tilt_y * x / a + a * tilt_x * y) / 2
+    bend = crop * torch.sqrt(along * along + across * across + 1e-12).amax(1)
+    return torch.cat([lanes[:, :4], lanes[:, 4:] * _within(bend / BEND)[:, None]], 1)
 
 
 class WarpNetwork(nn.Module):
@@ -80,7 +100,9 @@ class WarpNetwork(nn.Module):
         square = torch.exp(2 * conditions[:, 3])
         lanes = self._lanes(fields, square)
         decided, kernel = self.policy(lanes.transpose(1, 2), cover, conditions)
-        basis = lane_fields(self.x, self.y, torch.sqrt(square)).reshape(batch, LANES, 2 * ROWS * COLUMNS)
+        aspect = torch.sqrt(square)
+        decided = keep_shapes(decided, torch.exp(conditions[:, 2]) / 10, aspect)
+        basis = lane_fields(self.x, self.y, aspect).reshape(batch, LANES, 2 * ROWS * COLUMNS)
         offset = torch.einsum("bl,bln->bn", decided, basis)
         if self.dense:
             rest = fields - torch.einsum("btl,bln->btn", lanes, basis)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,14 @@ def _shake(rng: np.random.Generator, time: NDArray[np.float64]) -> NDArray[np.fl
     return np.asarray(signal / max(signal.std(), 1e-9))
 
 
+def _fast(path: NDArray[np.floating[Any]], rate: float) -> NDArray[np.float64]:
+    """What of ``path`` (frames, 8) is faster than about a hertz: shake, not where the camera is meant to look."""
+    extended = np.concatenate([2 * path[:1] - path[:0:-1], path, 2 * path[-1:] - path[-2::-1]])
+    frequency = np.fft.rfftfreq(len(extended), 1 / rate)
+    kept = np.fft.rfft(extended, axis=0) * (1 - np.exp(-((frequency / 0.85) ** 2)))[:, None]
+    return np.asarray(np.fft.irfft(kept, len(extended), axis=0)[len(path) - 1 : 2 * len(path) - 1])
+
+
 def _pan(rng: np.random.Generator, time: NDArray[np.float64]) -> NDArray[np.float64]:
     """A path whose velocity is a series of trapezoids, in half widths."""
     velocity = np.zeros_like(time)
@@ -117,6 +126,20 @@ class PathMaker:
     def draw(self, rng: np.random.Generator, batch: int, frames: int, rate: float) -> Steps:
         """Motion per frame, (batch, frames, 8)."""
         return np.stack([self._one(rng, frames, rate) for _ in range(batch)])
+
+    def draw_pans(self, rng: np.random.Generator, batch: int, frames: int, rate: float) -> Steps:
+        """Rest, a straight pan, rest, under the shake of recorded cameras: (batch, frames, 8)."""
+        return np.stack([self._panned(rng, frames, rate) for _ in range(batch)])
+
+    def _panned(self, rng: np.random.Generator, frames: int, rate: float) -> Steps:
+        path = _fast(np.cumsum(self._recorded(rng, frames), 0), rate) * np.exp(rng.uniform(np.log(0.3), np.log(1.5)))
+        time = np.arange(frames) / rate
+        speed = np.exp(rng.uniform(np.log(0.1), np.log(1.0)))  # half widths a second
+        ramp, begin, end = rng.uniform(0.05, 0.6), rng.uniform(0.1, 0.4) * time[-1], rng.uniform(0.4, 0.8) * time[-1]
+        rise = np.clip((time - begin) / ramp, 0, 1) - np.clip((time - max(end, begin + ramp)) / ramp, 0, 1)
+        turn = rng.normal(0, 0.4) if rng.random() < 0.8 else rng.uniform(-np.pi, np.pi)
+        path[:, :2] += (np.cumsum(rise) / rate * speed)[:, None] * [np.cos(turn), np.sin(turn)] * rng.choice([-1, 1])
+        return np.asarray(np.diff(path, axis=0, prepend=path[:1]), np.float32)
 
     def _one(self, rng: np.random.Generator, frames: int, rate: float) -> Steps:
         if rng.random() < 0.4:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import math
 import time
@@ -22,8 +23,8 @@ FLOOR = 1e-6  # learning rate that is left at the end
 class Run(Generic[Network]):
     """Trains ``network`` for ``steps`` steps by AdamW, a short warm-up and a cosine; ``average`` is what is kept.
 
-    ``out`` holds ``last.pt``, from which a new run of the same ``out`` goes on, and ``best.pt``, the average with the
-    best score so far.
+    ``out`` holds ``last.pt``, from which a new run of the same ``out`` goes on, ``best.pt``, the average with the best
+    score so far, and ``curve.jsonl``, a line each time that it was scored.
     """
 
     def __init__(self, network: Network, out: Path, *, steps: int, rate: float, warm_up: int, memory: float) -> None:
@@ -66,6 +67,8 @@ class Run(Generic[Network]):
         pace = (time.monotonic() - self._began) / max(1, self._seen)
         mean = self._loss / max(1, self._seen)
         log.info("step %d loss %.4f score %.4f %s, %.2f s a step", self.step, mean, score, figures, pace)
+        with (self._out / "curve.jsonl").open("a") as curve:
+            curve.write(json.dumps({"step": self.step, "loss": mean, "score": score, **figures}) + "\n")
         self._clear()
         if score > self._best:
             self._best = score

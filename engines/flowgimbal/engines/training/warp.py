@@ -23,13 +23,15 @@ from torch import Tensor
 
 from flowgimbal.engines.motion import LANES, basis
 from flowgimbal.engines.networks.policies import LanePolicy, Policy, TransformerPolicy
-from flowgimbal.engines.networks.warp import lane_fields, soften
+from flowgimbal.engines.networks.warp import keep_shapes, lane_fields, soften
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
-from flowgimbal.engines.training.losses import energy, high_pass, path_loss
+from flowgimbal.engines.training.losses import energy, follow_loss, high_pass, path_loss
 from flowgimbal.engines.training.paths import HELD_OUT, PathMaker, load_recordings
 from flowgimbal.engines.training.run import Run, load
 
 PIXELS = 640.0  # half width of the frame in which losses are counted
+PANS = 0.3  # part of the batches that are nothing but pans
+USUAL = 0.65  # part of the batches that run under the default settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def unroll(policy: Policy, raw: Tensor, setting: Setting) -> tuple[Tensor, Tenso
     edge = torch.tensor([-1.0, 0.0, 1.0])
     y, x = (e.flatten() for e in torch.meshgrid(edge, edge, indexing="ij"))
     fields = lane_fields(x, y, torch.tensor([setting.aspect]))[0]  # (8, 2, 9)
+    crop, aspect = torch.full((batch,), setting.crop), torch.full((batch,), setting.aspect)
     shown = raw.new_zeros(batch, reach + 1, LANES)  # last shown first
     offsets, excess = [], []
     for t in range(frames):
@@ -99,7 +102,7 @@ def unroll(policy: Policy, raw: Tensor, setting: Setting) -> tuple[Tensor, Tenso
         means = torch.einsum("jn,bnl->bjl", weights[known], shown) - now[:, None] * (covers[known] > 0)[:, None]
         paths = torch.cat([raw_means[:, t], last.transpose(1, 2), means.transpose(1, 2)], -1)
         cover = torch.cat([raw_cover[t], covers[known]]).expand(batch, -1)
-        wanted, _ = policy(paths, cover, conditions)
+        wanted = keep_shapes(policy(paths, cover, conditions)[0], crop, aspect)
         field = torch.einsum("bl,lcn->bcn", wanted, fields)
         # In lanes the crop limit can only scale all of them: by the axis that is further out, for the turning ones.
         free = field.abs().amax(2).clamp(min=1e-6)
@@ -121,11 +124,14 @@ def seen_points(aspect: float) -> Tensor:
 
 
 def draw_setting(rng: np.random.Generator, batch: int) -> Setting:
-    """A setting as users choose them: mostly 30 Hz, mostly 10 % crop, mostly the default strength."""
-    rate = float(rng.choice([10, 15, 24, 25, 30, 30, 30, 30, 50, 60]))
-    look_ahead = int(rng.choice([0, 0, 0, 0, 0, 1, 2, 3, 5, 5, 5, 8, 10, 15, 15, 15, 15, 20, 30]))
-    crop = 0.1 if rng.random() < 0.7 else float(np.exp(rng.uniform(np.log(0.03), np.log(0.4))))
-    strength = np.where(rng.random(batch) < 0.7, 0.8, rng.random(batch))
+    """A setting as users choose them: mostly the defaults, and everything else."""
+    if rng.random() < USUAL:
+        rate, look_ahead = float(rng.choice([24, 25, 30, 30, 30])), int(rng.choice([0, 0, 5, 15]))
+        return Setting(rate, look_ahead, 0.1, float(rng.choice([9 / 16, 9 / 16, 3 / 4])), torch.full((batch,), 0.8))
+    rate = float(rng.choice([10, 15, 24, 25, 30, 30, 50, 60]))
+    look_ahead = int(rng.choice([0, 0, 1, 2, 3, 5, 5, 8, 10, 15, 15, 20, 30]))
+    crop = 0.1 if rng.random() < 0.5 else float(np.exp(rng.uniform(np.log(0.03), np.log(0.4))))
+    strength = np.where(rng.random(batch) < 0.5, 0.8, rng.random(batch))
     aspect = float(rng.choice([9 / 16, 9 / 16, 9 / 16, 2 / 3, 3 / 4, 1.0, 16 / 9]))
     return Setting(rate, look_ahead, crop, aspect, torch.from_numpy(strength).float())
 
@@ -168,14 +174,18 @@ def train(args: argparse.Namespace) -> None:
         torch.manual_seed(args.seed * 1_000_003 + run.step)
         setting = draw_setting(rng, args.batch)
         frames = int(np.clip(args.seconds * setting.rate, 60, 150))
-        steps = torch.from_numpy(maker.draw(rng, args.batch, frames, setting.rate))
+        pans = rng.random() < PANS
+        steps = torch.from_numpy((maker.draw_pans if pans else maker.draw)(rng, args.batch, frames, setting.rate))
         scale = lane_scale(setting.crop, setting.aspect)
         noise = torch.exp(torch.empty(args.batch, 1, 1).uniform_(math.log(3e-5), math.log(1e-3)))
         measured = torch.cumsum(steps + noise * torch.randn_like(steps), 1)
         offsets, excess = unroll(run.network, measured / scale, setting)
         path, points = torch.cumsum(steps, 1), seen_points(setting.aspect)
         raw, shown = (torch.einsum("btl,lpc->btpc", p, points) for p in (path, path + offsets * scale))
-        run.learn(path_loss(shown, raw, offsets, excess, setting.rate, setting.strength).mean(), largest=0.5)
+        loss = path_loss(shown, offsets, excess, setting.rate, setting.strength)
+        if pans:
+            loss = loss + follow_loss(shown, raw, setting.rate)
+        run.learn(loss.mean(), largest=0.5)
         if run.step % args.every == 0 or run.done:
             gains = validate(run.average, held_out)
             means = {k: round(float(np.mean(v)), 2) for k, v in gains.items()}
