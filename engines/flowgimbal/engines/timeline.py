@@ -38,4 +38,6 @@ def bin_means(times: Array, values: Array) -> tuple[Array, Array]:
     widths = np.diff(edges)
     seen = widths > 1e-9
     weights = np.diff(parts, axis=0) * (seen / np.where(seen, widths, 1.0))[:, None]
-    return (weights @ values.reshape(count, -1)).reshape(BINS, *values.shape[1:]), widths / np.diff(EDGES)
+    # A sliver that rounding left of a bin counts for nothing: its mean is none, and must not be taken for one.
+    cover = seen * widths / np.diff(EDGES)
+    return (weights @ values.reshape(count, -1)).reshape(BINS, *values.shape[1:]), cover

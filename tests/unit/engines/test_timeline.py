@@ -31,6 +31,14 @@ def test_one_sample_is_no_path() -> None:
     assert not cover.any()
 
 
+def test_what_rounding_leaves_of_a_bin_is_not_covered() -> None:
+    times = np.array([0.0, EDGES[1], np.nextafter(EDGES[2], 1.0)])
+    means, cover = bin_means(times, np.full(3, 5.0))
+    assert np.allclose(cover[:2], 1.0)
+    assert not cover[2:].any()
+    assert not means[2:].any()
+
+
 @given(st.lists(st.floats(0.002, 0.4), min_size=1, max_size=40))
 def test_irregular_times_do_not_bend_a_line(gaps: list[float]) -> None:
     times = np.concatenate([[0.0], np.cumsum(gaps)])
