@@ -1,9 +1,9 @@
 """Policies of the warp network: from the lanes' paths to each lane's offset.
 
-All share one form: a kernel over time, and a free term where room is short. Within the room the best smoother is
+All share one form: a kernel over time, and two terms for where room is short. Within the room the best smoother is
 nearly linear, which a kernel does exactly; where the path leaves the room the decision is a plan ("begin to follow
-now"), which no kernel gives: hence the free term, in proportion to how far the paths go, so that a still picture stays
-still. They differ in how they look at the window.
+now"), which no kernel gives: hence weights for the turns of straight courses (``courses``), and a free term in
+proportion to how far the paths go. All of them leave a still picture still. They differ in how they look at the window.
 """
 
 from __future__ import annotations
