@@ -8,7 +8,8 @@
   lower the strength.
 * Excess: how far beyond the crop limit a warp was wanted; the limit's own gradient vanishes there.
 * Following, on pans alone: how far the slow part of the shown path runs past what the raw one spans within a second,
-  and how far it falls behind. On every path it would cost half a decibel of the shake that is removed.
+  and how far it falls behind. When overshoot, sway and jitter weighed on every path, it cost more than half a
+  decibel.
 Logarithms, so that a little shake counts as much as a lot: the mean over clips is a mean of decibels.
 """
 
