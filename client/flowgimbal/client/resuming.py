@@ -24,8 +24,8 @@ PATIENCE_SECONDS = 30.0
 """A stream for which no server is found within this time fails."""
 BACKOFF_SECONDS = (0.05, 1.0)
 """The pause before the second attempt, doubled with each, and the longest; a random part of it is waited."""
-PATH_FRAMES = 120
-"""Frames whose path is taken along: two seconds at 60 Hz, as far as the networks look back."""
+PATH_FRAMES = 240
+"""Frames whose path is taken along: eight seconds at 30 Hz. Networks look back two, the forecast learns from more."""
 ENDINGS = 3
 """Servers that may end the stream well, one after the other, and return nothing."""
 AHEAD = 24

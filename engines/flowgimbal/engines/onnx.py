@@ -15,7 +15,8 @@ from flowgimbal.engines import weights
 from flowgimbal.engines.engine import EngineError, FlowField, FlowMeter, Luma, Measurement, Memory, flow_size
 from flowgimbal.engines.host import HostPixels, contrast, shrink
 from flowgimbal.engines.picture import Layout, Picture, luma
-from flowgimbal.engines.shapes import COLUMNS, FEATURES, KEYS, ROWS, TAPS
+from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, FEATURES, KEYS, RAW, ROWS, TAPS
+from flowgimbal.engines.timeline import BINS
 
 WARPS = ("dense", "homography", "transformer")  # the family of warp networks, see ``networks``
 DEFAULT_WARP = "dense"
@@ -89,8 +90,8 @@ class OnnxEngine(HostPixels):
         still = Picture(Layout.GRAY, (np.zeros((176, 320), np.uint8),))
         memory = self.measure(still, None).memory
         self.measure(still, memory)
-        taps, lattice = np.zeros(TAPS, np.float32), np.zeros((TAPS, 2, ROWS, COLUMNS), np.float32)
-        self.warp(lattice, taps[:-1], taps[:4])
+        lattice = np.zeros((TAPS, 2, ROWS, COLUMNS), np.float32)
+        self.warp(lattice, np.zeros(RAW + BINS, np.float32), np.zeros(CONDITIONS, np.float32))
 
     def measure(self, held: Picture, memory: Memory | None) -> Measurement:
         """See ``Engine.measure``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowgimbal.engines.forecast import HORIZONS
 from flowgimbal.engines.timeline import BINS
 
 # The flow network.
@@ -16,5 +17,5 @@ COMPONENTS = 8  # principal components of flow beyond the eight fields of a homo
 ROWS, COLUMNS = 9, 13  # lattice over the visible part of the picture
 RAW = 2 * BINS  # taps of the raw path: past bins, then future bins
 SHOWN = BINS + 1  # taps of the shown path: the last frame, then past bins
-TAPS = RAW + SHOWN
+TAPS = RAW + SHOWN + len(HORIZONS)  # and last the raw path as it is forecast
 CONDITIONS = 4  # strength, log(30 x seconds per frame), log(10 x crop ratio), log(height / width)

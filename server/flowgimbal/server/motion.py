@@ -92,7 +92,8 @@ def fit(field: FlowField, aspect: float, seen: Callable[[tuple[int, int]], Cells
         error = np.sqrt(_squares(left))
         weight = prior / (1.0 + (error / spread) ** 2) ** 2  # Geman-McClure
         coefficients = fields.solve(weight, projected, ridge)
-        spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
+        if spread > TIGHTEST:
+            spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
     agree = np.exp(-0.5 * (error / max(1.0, 2 * spread)) ** 2)
     moving = _moving(fields.spread(coefficients), float(np.average(field.scale, weights=fine)))
     return GlobalMotion(

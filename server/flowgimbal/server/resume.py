@@ -1,7 +1,8 @@
 """What a stream takes along to another server: its path, point by point, in a form for the wire.
 
 The form is a version of one byte and, little-endian: the frame's time (int64, ns), the seconds since the frame before,
-the crop's room and extent (float32), then ``moved`` and ``offset`` (float32, each 2 x ROWS x COLUMNS).
+the crop's room and extent (float32), then ``coefficients`` (float32, LANES), ``moved`` and ``offset`` (float32, each
+2 x ROWS x COLUMNS).
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flowgimbal.engines.forecast import KEPT
+from flowgimbal.engines.motion import LANES
 from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.errors import InvalidArgument
-from flowgimbal.server.window import KEPT, Point
+from flowgimbal.server.window import Point
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
-VERSION = 1
+VERSION = 2
 _HEAD = struct.Struct("<Bqfff")
 _FIELD = (2, ROWS, COLUMNS)
-_VALUES = 2 * 2 * ROWS * COLUMNS
+_VALUES = LANES + 2 * 2 * ROWS * COLUMNS
 _SIZE = _HEAD.size + 4 * _VALUES
 _LEAST = 0.99e-9
 """Seconds between two frames, which are told apart by nanoseconds; the first of a path has none before it."""
@@ -50,7 +53,8 @@ class Resume:
 def packed(trace: Trace) -> bytes:
     """For the wire."""
     head = _HEAD.pack(VERSION, trace.time_ns, trace.point.seconds, trace.room, trace.extent)
-    return head + np.concatenate([trace.point.moved, trace.point.offset], None).astype("<f4").tobytes()
+    values = np.concatenate([trace.point.coefficients, trace.point.moved, trace.point.offset], None)
+    return head + values.astype("<f4").tobytes()
 
 
 def read(message: pb.Resume) -> Resume:
@@ -71,8 +75,8 @@ def _traces(path: Sequence[bytes]) -> Iterable[Trace]:
         in_time = seconds == 0 or _LEAST <= seconds <= REACH
         if not (in_time and 0 <= room <= 1 and 0 <= extent <= 1 and bool(np.all(np.abs(values) <= FARTHEST))):
             raise _broken("a point that is on no path")
-        moved, offset = values.reshape(2, *_FIELD)
-        yield Trace(time_ns, Point(seconds, moved, offset), room, extent)
+        moved, offset = values[LANES:].reshape(2, *_FIELD)
+        yield Trace(time_ns, Point(seconds, values[:LANES], moved, offset), room, extent)
 
 
 def _broken(what: str) -> InvalidArgument:

@@ -1,4 +1,4 @@
-"""The sliding window: motion of the frames around the one that is due, and the path that the viewer already saw.
+"""The sliding window: motion around the frame that is due, its forecast, and the path that the viewer already saw.
 
 Positions are of the lattice's points, normalised: X by the half width, Y by the half height of the picture. A point's
 raw position moves with the camera; its shown position is the raw one plus the offset that the warp gave it.
@@ -6,6 +6,7 @@ raw position moves with the camera; its shown position is the raw one plus the o
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,15 +14,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from flowgimbal.engines.forecast import FORESEEN, HORIZONS, KEPT, Forecaster
 from flowgimbal.engines.motion import LANES, basis, lattice
-from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
+from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, SHOWN, TAPS
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
 from flowgimbal.server.settings import Settings
 
 Points = NDArray[np.float64]
 
 NOMINAL = 1 / 30  # seconds between frames whose times say nothing
-KEPT = 256  # frames of the past that are kept at most, however fast they come
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,12 @@ class Step:
 class Point:
     """What a frame added to the path: how far its raw points moved, and the offset that they were given.
 
-    ``moved`` and ``offset`` are (2, ROWS, COLUMNS), normalised; ``seconds`` since the frame before.
+    ``moved`` and ``offset`` are (2, ROWS, COLUMNS), normalised; ``seconds`` since the frame before, ``coefficients``
+    (LANES,) the motion of all since then, in half widths.
     """
 
     seconds: float
+    coefficients: NDArray[np.float64]
     moved: Points
     offset: Points
 
@@ -50,6 +53,7 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class _Past:
     time: float
+    coefficients: NDArray[np.float64]  # of the step to here
     raw: Points  # (2, ROWS, COLUMNS)
     shown: Points
 
@@ -64,7 +68,8 @@ class Window:
         self._unit = np.array([1.0, aspect])[:, None, None]
         self._past: deque[_Past] = deque(maxlen=KEPT)
         self._waiting: deque[Step] = deque()
-        self._now: tuple[float, Points] | None = None
+        self._forecaster = Forecaster()
+        self._now: tuple[float, NDArray[np.float64], Points] | None = None
 
     def __len__(self) -> int:
         """Frames that wait."""
@@ -85,18 +90,23 @@ class Window:
         for point in points:
             if not point.seconds:
                 self._past.clear()
+                self._forecaster.restart()
+            self._forecaster.push(point.seconds, point.coefficients)
             time, raw = time + point.seconds, raw + point.moved
-            self._past.append(_Past(time, raw, raw + point.offset))
+            self._past.append(_Past(time, point.coefficients, raw, raw + point.offset))
 
     @property
     def newest(self) -> Point:
         """Of the frame that was shown last."""
         last = self._past[-1]
         before = self._past[-2] if len(self._past) > 1 else last
-        return Point(last.time - before.time, last.raw - before.raw, last.shown - last.raw)
+        return Point(last.time - before.time, last.coefficients, last.raw - before.raw, last.shown - last.raw)
 
     def push(self, step: Step) -> None:
         """Take in the motion of the newest frame."""
+        if step.restart:
+            self._forecaster.restart()
+        self._forecaster.push(step.seconds, step.coefficients)
         self._waiting.append(step)
 
     def look(self) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
@@ -115,7 +125,7 @@ class Window:
         fields = basis(seen.astype(np.float32)).astype(np.float64)
         time = last.time + step.seconds if last else 0.0
         raw = last.raw + self._move(fields, step.coefficients, step.rest) if last else np.zeros_like(offset)
-        self._now = time, raw
+        self._now = time, step.coefficients, raw
 
         window = np.zeros((TAPS, 2, ROWS, COLUMNS))
         cover = np.zeros(RAW + BINS)
@@ -126,32 +136,35 @@ class Window:
             shown = np.array([p.shown for p in recent])
             window[:BINS], cover[:BINS] = bin_means(time - times, raws - raw)
             window[RAW] = shown[0] - raw
-            window[RAW + 1 :], cover[RAW:] = bin_means(times[1] - times[1:], shown - raw)
-        times, ahead = self._ahead(fields)
+            window[RAW + 1 : RAW + SHOWN], cover[RAW:] = bin_means(times[1] - times[1:], shown - raw)
+        times, ahead, forecasts = self._ahead(fields)
         window[BINS:RAW], cover[BINS:RAW] = bin_means(times, ahead)
+        window[RAW + SHOWN :] = forecasts
         return window.astype(np.float32), cover.astype(np.float32), step.seconds
 
     def show(self, offset: Points) -> None:
         """Remember the offset (2, ROWS, COLUMNS) that the frame just looked from was given."""
         if self._now is None:
             raise RuntimeError("show follows look")
-        time, raw = self._now
-        self._past.append(_Past(time, raw, raw + offset))
+        time, coefficients, raw = self._now
+        self._past.append(_Past(time, coefficients, raw, raw + offset))
         self._now = None
 
-    def _ahead(self, fields: NDArray[np.float64]) -> tuple[NDArray[np.float64], Points]:
-        """Times and positions of the due frame's points in the frames that wait, up to a restart."""
-        steps: list[Step] = []
-        for step in self._waiting:
-            if step.restart:
-                break
-            steps.append(step)
+    def _ahead(self, fields: NDArray[np.float64]) -> tuple[NDArray[np.float64], Points, Points]:
+        """Times and positions of the due frame's points in the frames that wait, up to a restart; and their forecast.
+
+        What comes after a restart is another scene's: the forecast is then that all stays where it was before.
+        """
+        steps = list(itertools.takewhile(lambda step: not step.restart, self._waiting))
         times = np.cumsum([0.0, *(s.seconds for s in steps)])
-        coefficients = np.zeros((len(steps) + 1, LANES))
-        rest = np.zeros((len(steps) + 1, 2, ROWS, COLUMNS))
-        for i, step in enumerate(steps):
-            coefficients[i + 1], rest[i + 1] = step.coefficients, step.rest
-        return times, self._move(fields, np.cumsum(coefficients, 0), np.cumsum(rest, 0))
+        zeros = np.zeros(LANES), np.zeros((2, ROWS, COLUMNS))
+        coefficients = np.cumsum([zeros[0], *(s.coefficients for s in steps)], 0)
+        rest = np.cumsum([zeros[1], *(s.rest for s in steps)], 0)
+        moved = self._move(fields, coefficients, rest)
+        forecast = np.zeros((len(HORIZONS), LANES))
+        if len(steps) == len(self._waiting):
+            forecast[:, :FORESEEN] = self._forecaster.ahead()
+        return times, moved, moved[-1] + self._move(fields, forecast, zeros[1])
 
     def _move(self, fields: NDArray[np.float64], coefficients: Points, rest: Points) -> Points:
         moved: Points = np.einsum("rcdl,...l->...drc", fields, coefficients) + rest

@@ -9,6 +9,7 @@ import grpc.aio
 import numpy as np
 import pytest
 
+from flowgimbal.engines.motion import LANES
 from flowgimbal.engines.picker import pick
 from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.server import resume
@@ -25,7 +26,7 @@ FIELD = (2, ROWS, COLUMNS)
 
 
 def point(seconds: float) -> bytes:
-    return resume.packed(Trace(0, Point(seconds, np.zeros(FIELD), np.zeros(FIELD)), 0.1, 0.9))
+    return resume.packed(Trace(0, Point(seconds, np.zeros(LANES), np.zeros(FIELD), np.zeros(FIELD)), 0.1, 0.9))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-9, 1 / 30, 2.0])

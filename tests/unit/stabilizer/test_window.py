@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from flowgimbal.engines.forecast import HORIZONS, KEPT
+from flowgimbal.engines.motion import LANES
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
-from flowgimbal.server.window import KEPT, Point, Step, Window
+from flowgimbal.server.window import Point, Step, Window
 
 
 def shift(dx: float, seconds: float = 1 / 30, *, restart: bool = False) -> Step:
@@ -53,6 +55,23 @@ def test_the_future_ends_at_a_cut() -> None:
     assert np.abs(seen).max() < 0.02
 
 
+def test_the_forecast_goes_on_from_the_newest_frame() -> None:
+    window = Window(aspect=0.5, extent=0.9)
+    run(window, [shift(0.0, restart=True)] + [shift(0.01)] * 90)
+    for _ in range(4):
+        window.push(shift(0.01))
+    forecast = window.look()[0][-len(HORIZONS) :, 0, 0, 0]
+    assert forecast == pytest.approx(0.03 + 0.01 * 30 * HORIZONS, rel=0.15)
+
+
+def test_before_a_cut_the_forecast_is_that_nothing_moves_on() -> None:
+    window = Window(aspect=0.5, extent=0.9)
+    run(window, [shift(0.0, restart=True)] + [shift(0.01)] * 30)
+    for step in (shift(0.01), shift(0.01), shift(0.5, restart=True), shift(0.5)):
+        window.push(step)
+    assert window.look()[0][-len(HORIZONS) :, 0] == pytest.approx(0.01)
+
+
 def test_a_cut_forgets_the_past() -> None:
     window = Window(aspect=0.5, extent=0.9)
     run(window, [shift(0.02)] * 5)
@@ -82,8 +101,10 @@ def test_memory_is_bounded() -> None:
 
 def test_a_path_that_began_anew_is_taken_over_from_there() -> None:
     zero, far = np.zeros((2, ROWS, COLUMNS)), np.full((2, ROWS, COLUMNS), 0.5)
+    there, gone = np.zeros(LANES), np.full(LANES, 0.5)
     window = Window(aspect=0.5, extent=0.9)
-    window.restore([Point(0.0, far, zero), Point(1 / 30, far, far), Point(0.0, zero, zero), Point(1 / 30, zero, zero)])
+    before = [Point(0.0, there, far, zero), Point(1 / 30, gone, far, far)]
+    window.restore([*before, Point(0.0, there, zero, zero), Point(1 / 30, there, zero, zero)])
     window.push(shift(0.0))
     seen, cover, _ = window.look()
     assert np.isfinite(seen).all()

@@ -13,6 +13,7 @@ _PARTS = {
     "warp": "training.warp",
     "paths": "training.recorded",
     "components": "training.components",
+    "forecast": "training.forecasts",
     "quantise": "training.quantise",
     "accuracy": "training.accuracy",
     "export": "export",

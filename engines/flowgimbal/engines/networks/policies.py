@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flowgimbal.engines.motion import LANES
-from flowgimbal.engines.shapes import CONDITIONS, RAW, TAPS
+from flowgimbal.engines.shapes import CONDITIONS, RAW, SHOWN, TAPS
 from flowgimbal.engines.timeline import BINS, EDGES
 
 ROOM = 0.8  # margins; a path that leaves this tube around the shown position will have to be followed
@@ -42,7 +42,8 @@ class Sight(NamedTuple):
 
 def look(paths: Tensor, cover: Tensor, conditions: Tensor) -> Sight:
     """See ``Policy.forward``."""
-    known = torch.cat([cover[:, :RAW], torch.ones_like(cover[:, :1]), cover[:, RAW:]], 1)[:, None] > 0
+    always = torch.ones_like(cover[:, :1])  # the last shown position, and every forecast
+    known = torch.cat([cover[:, :RAW], always, cover[:, RAW:], always.expand(-1, TAPS - RAW - SHOWN)], 1)[:, None] > 0
     moved = (paths - paths[..., RAW : RAW + 1]) * known
     beyond = moved - moved.clamp(-ROOM, ROOM)
     circumstances = torch.cat([cover, conditions], 1)

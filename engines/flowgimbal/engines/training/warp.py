@@ -25,6 +25,7 @@ from flowgimbal.engines.motion import LANES, basis
 from flowgimbal.engines.networks.policies import LanePolicy, Policy, TransformerPolicy
 from flowgimbal.engines.networks.warp import keep_shapes, lane_fields, soften
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
+from flowgimbal.engines.training.forecasts import foresee
 from flowgimbal.engines.training.losses import energy, follow_loss, high_pass, path_loss
 from flowgimbal.engines.training.paths import HELD_OUT, PathMaker, load_recordings
 from flowgimbal.engines.training.run import Run, load
@@ -80,6 +81,11 @@ def unroll(policy: Policy, raw: Tensor, setting: Setting) -> tuple[Tensor, Tenso
     raw_means = torch.cat([past_means, ahead_means], -1)
     raw_cover = torch.cat([covers[known_past], covers[known_ahead]], -1)
 
+    newest = (index + setting.look_ahead).clamp(max=frames - 1)
+    margins = lane_scale(setting.crop, setting.aspect)
+    forecasts = (foresee(raw * margins, setting.rate) / margins)[:, newest] + (raw[:, newest] - raw)[:, :, None]
+    forecasts = forecasts.transpose(2, 3)
+
     conditions = torch.stack(
         [
             setting.strength,
@@ -100,7 +106,7 @@ def unroll(policy: Policy, raw: Tensor, setting: Setting) -> tuple[Tensor, Tenso
         known = min(max(t - 1, 0), reach)
         last = shown[:, :1] - now[:, None] if t else raw.new_zeros(batch, 1, LANES)
         means = torch.einsum("jn,bnl->bjl", weights[known], shown) - now[:, None] * (covers[known] > 0)[:, None]
-        paths = torch.cat([raw_means[:, t], last.transpose(1, 2), means.transpose(1, 2)], -1)
+        paths = torch.cat([raw_means[:, t], last.transpose(1, 2), means.transpose(1, 2), forecasts[:, t]], -1)
         cover = torch.cat([raw_cover[t], covers[known]]).expand(batch, -1)
         wanted = keep_shapes(policy(paths, cover, conditions)[0], crop, aspect)
         field = torch.einsum("bl,lcn->bcn", wanted, fields)

@@ -1,0 +1,92 @@
+"""The forecast of ``forecast.py`` for whole batches of paths, and its prior: ``flowgimbal train forecast``."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowgimbal.engines import forecast
+from flowgimbal.engines.forecast import FORESEEN, HORIZONS, MEMORY, NOMINAL, QUIET, RIDGE, TRUST
+from flowgimbal.engines.timeline import BINS, REACH, bin_means
+from flowgimbal.engines.training.paths import HELD_OUT, load_recordings
+
+
+@functools.lru_cache(maxsize=64)
+def _means(rate: float) -> Tensor:
+    """Weights (BINS, frames) of the bins of the past, newest frame first."""
+    times = np.arange(math.ceil(REACH * rate) + 2) / rate
+    return torch.from_numpy(bin_means(times, np.eye(len(times)))[0]).float()
+
+
+@functools.lru_cache(maxsize=64)
+def _places(rate: float) -> Tensor:
+    """Weights (len(HORIZONS), frames) of the horizons, the frame itself first."""
+    frames = math.ceil(HORIZONS[-1] * rate - 1e-6) + 1
+    after = np.clip(np.ceil(HORIZONS * rate - 1e-6).astype(int), 1, frames - 1)
+    part = HORIZONS * rate - (after - 1)
+    weights = np.zeros((len(HORIZONS), frames))
+    weights[np.arange(len(HORIZONS)), after - 1] = 1 - part
+    weights[np.arange(len(HORIZONS)), after] += part
+    return torch.from_numpy(weights).float()
+
+
+def samples(path: Tensor, rate: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Past (B, L, T, BINS) of each frame of paths (B, T, L), future (B, L, T - delay, H), samples' weights."""
+    means, places = _means(rate), _places(rate)
+    before = means.shape[1] - 1
+    back = torch.cat([path[:, :1].expand(-1, before, -1), path], 1).unfold(1, before + 1, 1).flip(-1)
+    past = torch.einsum("jn,btln->bltj", means, back - path[..., None])
+    there = path.unfold(1, places.shape[1], 1)
+    future = torch.einsum("hn,btln->blth", places, there - there[..., :1])
+    return past, future, 1 / (rate * NOMINAL) / (past.square().mean(-1) + QUIET**2)
+
+
+@torch.no_grad()
+def foresee(path: Tensor, rate: float) -> Tensor:
+    """What each frame's ``Forecaster.ahead`` gives along paths (B, T, LANES), half widths: (B, T, H, LANES)."""
+    past, future, weight = samples(path[..., :FORESEEN], rate)
+    batch, lanes, frames, _ = past.shape
+    delay = frames - future.shape[2]
+    weighted = past * weight[..., None]
+    seen = torch.einsum("bltj,bltk->tbljk", weighted, past)
+    came = torch.einsum("bltj,blth->tbljh", weighted[:, :, : frames - delay], future)
+    own, next_ = (torch.from_numpy(part).float() for part in forecast.prior())
+    pasts = (TRUST * own + RIDGE * torch.eye(BINS)).expand(frames, batch, lanes, -1, -1).clone()
+    futures = (TRUST * next_).expand(frames, batch, lanes, -1, -1).clone()
+    kept = math.exp(-1 / (MEMORY * rate))
+    for t in range(delay, frames):
+        pasts[t] += kept * (pasts[t - 1] - pasts[0]) + seen[t - delay]
+        futures[t] += kept * (futures[t - 1] - futures[0]) + came[t - delay]
+    ahead = torch.einsum("bltj,tbljh->bthl", past, torch.linalg.solve(pasts, futures))
+    return torch.nn.functional.pad(ahead, (0, path.shape[2] - FORESEEN))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the prior: the mean of normalised samples over recorded paths that do not validate."""
+    parser = argparse.ArgumentParser(prog="flowgimbal train forecast", description="Fits the prior of the forecast.")
+    parser.add_argument("--paths", type=Path, required=True, help="npz that `flowgimbal train paths` wrote")
+    parser.add_argument("--out", type=Path, required=True, help="npz file")
+    args = parser.parse_args(argv)
+    own, next_, count = torch.zeros(BINS, BINS), torch.zeros(BINS, len(HORIZONS)), 0.0
+    for recording in load_recordings(args.paths):
+        if recording.name.startswith("shaky") and recording.name not in HELD_OUT:
+            path = torch.cumsum(torch.from_numpy(recording.steps[:, :FORESEEN]), 0)[None]
+            past, future, weight = samples(path, recording.rate)
+            past, weight = past[:, :, : future.shape[2]], weight[:, :, : future.shape[2]]
+            own += torch.einsum("blt,bltj,bltk->jk", weight, past, past)
+            next_ += torch.einsum("blt,bltj,blth->jh", weight, past, future)
+            count += future.shape[1] * future.shape[2] / (recording.rate * NOMINAL)
+    np.savez_compressed(args.out, past=(own / count).numpy(), future=(next_ / count).numpy())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
