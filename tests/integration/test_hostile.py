@@ -99,6 +99,15 @@ def decoders(server) -> list[psutil.Process]:
     return [one for child in server.ps.children() for one in child.children()]
 
 
+def test_streams_that_fail_let_go_of_their_decoders_at_once(launch, connect, wire):
+    server = launch("--decoders", "process")
+    client = connect(server.address)
+    for _ in range(4):
+        stream = client.stream(wire.lossless(), *map(wire.frame, range(4)), wire.frame(4, b"no picture"))
+        assert stream.error().info.reason == "FRAME_UNDECODABLE"
+    wire.eventually(lambda: not decoders(server))
+
+
 def test_decoders_that_are_killed_cost_a_frame_each(launch, connect, wire):
     server = launch("--decoders", "process")
     client = connect(server.address)

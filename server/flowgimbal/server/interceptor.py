@@ -68,14 +68,25 @@ def _mapped(handle: Any) -> Any:
             return await handle(request, context)
         except StreamError as error:
             failure = error
+            _forget(error)
         except grpc.aio.AbortError:
             raise
-        except Exception:
+        except Exception as error:
             logger.exception("a handler failed")
+            _forget(error)
             failure = EngineFailure("INTERNAL", "this is a fault of the server, whose log says more")
         return await abort(context, failure)
 
     return mapped
+
+
+def _forget(error: Exception) -> None:
+    """Let go of where ``error`` was raised.
+
+    A task and the error that ended it hold each other, by way of tracebacks, and with them a stream's pictures and its
+    decoder's process, until Python looks for cycles: a server with little to do seldom does.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: StreamError) -> None:
