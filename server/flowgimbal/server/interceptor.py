@@ -12,12 +12,11 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from flowgimbal.server.errors import EngineFailure, StreamError, to_status
+from flowgimbal.server.limits import LINGER_SECONDS
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "/flowgimbal."
-ABORT_SECONDS = 2.0
-"""A status waits behind the frames that were written before it; for a client that reads nothing it would for ever."""
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
@@ -90,11 +89,14 @@ def _forget(error: Exception) -> None:
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: StreamError) -> None:
-    """End a call with the status of ``error``."""
+    """End a call with the status of ``error``; returns when the client has it, or is gone."""
     status = to_status(error)
+    late = asyncio.get_running_loop().call_later(
+        LINGER_SECONDS, logger.warning, "the client takes no status (%s); its call keeps a place", error.message
+    )
     try:
-        async with asyncio.timeout(ABORT_SECONDS):
-            await context.abort(status.code, status.details or "", status.trailing_metadata or ())
-    except TimeoutError:
-        logger.warning("the client takes no status (%s); the call is dropped", error.message)
+        await context.abort(status.code, status.details or "", status.trailing_metadata or ())
+    except grpc.aio.InternalError:  # it is gone
         raise asyncio.CancelledError from None
+    finally:
+        late.cancel()
