@@ -94,9 +94,52 @@ def test_an_unary_call_without_a_request_is_told_so(server):
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+def test_streams_that_are_refused_leave_nothing_behind(launch, connect, wire):
+    server = launch("--max-streams", "1")
+    holder = connect(server.address).stream(wire.config())
+    holder.info()
+    files = server.ps.num_fds()
+    for _ in range(3):
+        crowd = connect(server.address)
+        streams = [crowd.stream(wire.config()) for _ in range(50)]
+        assert {stream.error().info.reason for stream in streams} == {"TOO_MANY_STREAMS"}
+        crowd.channel.close()
+    wire.eventually(lambda: server.ps.num_fds() <= files, lambda: server.ps.net_connections())
+    holder.cancel()
+
+
+def test_calls_that_are_never_ended_keep_their_places(launch, connect, wire):
+    server = launch("--max-streams", "2", "--idle-timeout-seconds", "1")
+    deaf, big = connect(server.address), wire.jpeg(1280, 720, 100)
+    streams = [deaf.stream(wire.lossless(), *(wire.frame(i, big) for i in range(300))) for _ in range(2)]
+    server.wait_for("takes no status", 2)
+    refusal = connect(server.address).stream(wire.config()).error()
+    assert (refusal.code, refusal.info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
+    for stream in streams:
+        stream.cancel()
+
+    def served() -> bool:
+        try:
+            return bool(connect(server.address).exchange([wire.config(look_ahead_frames=0), wire.frame(0)]))
+        except grpc.RpcError:
+            return False
+
+    wire.eventually(served)
+    assert not [line for line in server.log if line["level"] == "error"]
+
+
 def decoders(server) -> list[psutil.Process]:
     """The processes of one server that decode."""
     return [one for child in server.ps.children() for one in child.children()]
+
+
+def test_streams_that_fail_let_go_of_their_decoders_at_once(launch, connect, wire):
+    server = launch("--decoders", "process")
+    client = connect(server.address)
+    for _ in range(4):
+        stream = client.stream(wire.lossless(), *map(wire.frame, range(4)), wire.frame(4, b"no picture"))
+        assert stream.error().info.reason == "FRAME_UNDECODABLE"
+    wire.eventually(lambda: not decoders(server))
 
 
 def test_decoders_that_are_killed_cost_a_frame_each(launch, connect, wire):

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
+_HOST = re.compile(r"(\[[^]@]*]|[^][:/?#@]*)(:\d{1,5})?(?=[/?#]|$)")
+"""A host, a port if there is one, and the end of both: nobody is named before them."""
+
 
 def shown(url: str) -> str:
-    """``url`` without user and password, for logs and pages."""
+    """``url`` without user and password, for logs and pages.
+
+    Passwords are written with characters that should have been escaped, an ``@``, ``/``, ``?`` or ``#``. So all goes up
+    to the last ``@``: better to leave out a part of the path than to show one of the password.
+    """
     scheme, separator, rest = url.partition("://")
-    if not separator:
+    if not separator or _HOST.match(rest):
         return url
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -45,6 +45,8 @@ OBSERVER = pb.DESCRIPTOR.services_by_name["ObserverService"].full_name
 KEEPALIVE_SECONDS = 20
 HANDSHAKE_SECONDS = 10
 """For a connection to greet, TLS included."""
+WINDOW_BYTES = 4 << 20
+"""What a stream's client may send ahead of what is read. Left to itself, gRPC lets it grow to dozens of megabytes."""
 FAREWELL_SECONDS = 2.0
 """For the statuses of streams that have just ended to reach their clients."""
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -290,6 +292,8 @@ def _options(config: ServeConfig, shared: bool) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
         ("grpc.so_reuseport", int(shared)),  # a second server on the port must fail, not share it
         ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),  # finds out about clients whose network is gone
         ("grpc.keepalive_timeout_ms", KEEPALIVE_SECONDS * 500),

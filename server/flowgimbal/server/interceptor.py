@@ -12,12 +12,11 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from flowgimbal.server.errors import EngineFailure, StreamError, to_status
+from flowgimbal.server.limits import LINGER_SECONDS
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "/flowgimbal."
-ABORT_SECONDS = 2.0
-"""A status waits behind the frames that were written before it; for a client that reads nothing it would for ever."""
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
@@ -68,22 +67,36 @@ def _mapped(handle: Any) -> Any:
             return await handle(request, context)
         except StreamError as error:
             failure = error
+            _forget(error)
         except grpc.aio.AbortError:
             raise
-        except Exception:
+        except Exception as error:
             logger.exception("a handler failed")
+            _forget(error)
             failure = EngineFailure("INTERNAL", "this is a fault of the server, whose log says more")
         return await abort(context, failure)
 
     return mapped
 
 
+def _forget(error: Exception) -> None:
+    """Let go of where ``error`` was raised.
+
+    A task and the error that ended it hold each other, by way of tracebacks, and with them a stream's pictures and its
+    decoder's process, until Python looks for cycles: a server with little to do seldom does.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+
+
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: StreamError) -> None:
-    """End a call with the status of ``error``."""
+    """End a call with the status of ``error``; returns when the client has it, or is gone."""
     status = to_status(error)
+    late = asyncio.get_running_loop().call_later(
+        LINGER_SECONDS, logger.warning, "the client takes no status (%s); its call keeps a place", error.message
+    )
     try:
-        async with asyncio.timeout(ABORT_SECONDS):
-            await context.abort(status.code, status.details or "", status.trailing_metadata or ())
-    except TimeoutError:
-        logger.warning("the client takes no status (%s); the call is dropped", error.message)
+        await context.abort(status.code, status.details or "", status.trailing_metadata or ())
+    except grpc.aio.InternalError:  # it is gone
         raise asyncio.CancelledError from None
+    finally:
+        late.cancel()

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from flowgimbal.engines.engine import Engine
-from flowgimbal.server import logs, process
+from flowgimbal.server import call, logs, process
 from flowgimbal.server.access import holder
 from flowgimbal.server.codecs.apart import Nursery
 from flowgimbal.server.codecs.table import CODECS
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 VERSION = version("flowgimbal")
 PROBE_SECONDS = 1.0
 """So often an engine that works for nobody is tried again."""
+RELEASE_SECONDS = 1.0
+"""From the end of a stream, and of its call, until all have let go of its frames, gRPC's own threads too."""
 
 
 class StabilizerService(pb_grpc.StabilizerServiceServicer):
@@ -59,6 +61,7 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
         """The engine ended a stream."""
         self.engine_fault = ""
         """Why it works for nobody now; empty while it does."""
+        self._releasing: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -74,7 +77,7 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
     @property
     def active_streams(self) -> int:
         """Streams that run now."""
-        return self._places.taken
+        return len(self.streams)
 
     def begin(self, engine: Engine, nursery: Nursery | None) -> None:
         """The engine is warm: take streams. ``nursery``: where their decoders run, None: in this process."""
@@ -96,10 +99,11 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
             name = secrets.token_hex(8)  # who knows it may watch: it cannot be guessed
             logs.stream_id.set(name)
             self._idle.clear()
-            self._metrics.streams.set(self._places.taken)
             metrics, turns, nursery, tracing = self._metrics, self.turns, self._nursery, self._tracing
             stream = Stream(name, context, engine, self._config, metrics, turns, self._draining, nursery, tracing)
             self.streams[name] = stream
+            self._metrics.streams.set(self.active_streams)
+            call.present().add_done_callback(self._release_soon)
             try:
                 await stream.run()
             except EngineFailure:
@@ -107,11 +111,10 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
                 raise
             finally:
                 del self.streams[name]
-                if self._places.taken == 1:
+                if not self.streams:
                     self._idle.set()
-                self._metrics.streams.set(self._places.taken - 1)
-                # Takes milliseconds: not on the event loop, where other streams wait.
-                threading.Thread(target=process.release, name=f"{name}-release", daemon=True).start()
+                self._metrics.streams.set(self.active_streams)
+                self._release_soon()
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:  # noqa: N802, ARG002
         """As in the contract."""
@@ -123,7 +126,7 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
             input_encodings=sorted(CODECS),
             output_encodings=sorted(CODECS),
             max_streams=config.max_streams,
-            active_streams=self._places.taken,
+            active_streams=self.active_streams,
             max_frame_pixels=config.max_frame_pixels,
             max_message_bytes=config.max_message_bytes,
             idle_timeout_seconds=config.idle_timeout_seconds,
@@ -148,6 +151,16 @@ class StabilizerService(pb_grpc.StabilizerServiceServicer):
         with suppress(StreamError):
             async with self._readings.turn(context):
                 await receive(context)
+
+    def _release_soon(self, *_: object) -> None:
+        """Give what a stream took back to the system, at once for all that end meanwhile."""
+        if self._releasing is None:
+            self._releasing = asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._release)
+
+    def _release(self) -> None:
+        self._releasing = None
+        # Takes milliseconds: not on the event loop, where other streams wait.
+        threading.Thread(target=process.release, name="release", daemon=True).start()
 
     def _ready(self) -> Engine:
         if self._draining.is_set():

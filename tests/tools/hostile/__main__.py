@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -91,6 +92,7 @@ async def watch(name: str, server: Watched) -> bool:
         seconds = time.monotonic() - began
         stories = [json.loads((await asyncio.to_thread(one.communicate))[0]) for one in healthy]
     for _ in range(int(SETTLE_SECONDS)):
+        gc.collect()  # gRPC's calls and channels form circles: until they are found, their connections stay open
         after = server.held()
         if after[0] < before[0] + SLACK_MIB and after[1] <= before[1] and after[2] <= before[2]:
             break

@@ -120,6 +120,36 @@ async def readers(address: str) -> str:
     return _counted(said)
 
 
+async def deaf(address: str) -> str:
+    """Six streams that send frames and read nothing, six more when those have ended, and so on; none is taken back."""
+    data = cv2.imencode(".jpg", _noise(1280, 720))[1].tobytes()
+    said: Counter[str] = Counter()
+    open_now = []
+
+    async def one(stub: pb_grpc.StabilizerServiceStub) -> None:
+        call = stub.Stream()
+        open_now.append(call)
+        try:
+            await call.write(pb.StreamRequest(config=pb.StreamConfig(mode=pb.MODE_LOSSLESS)))
+            for number in range(2_000):
+                frame = pb.Frame(frame_id=number, encoding=pb.ENCODING_JPEG, data=data, capture_time_ns=number)
+                await call.write(pb.StreamRequest(frame=frame))
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            said["refused"] += 1
+        except asyncio.CancelledError:
+            said["held up"] += 1
+
+    async with _channels(address, 1) as (stub,):
+        tasks = []
+        for _ in range(4):
+            tasks += [asyncio.ensure_future(one(stub)) for _ in range(6)]
+            await asyncio.sleep(HOLD_SECONDS / 2)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
+    return _counted(said)
+
+
 async def drips(address: str) -> str:
     """200 calls, a byte a second."""
     connections = [await Connection.open(address) for _ in range(200)]
@@ -254,7 +284,7 @@ async def sizes(address: str) -> str:
 ATTACKS: dict[str, Callable[[str], Awaitable[str]]] = {
     attack.__name__: attack
     for attack in (
-        silent, greeting, many, unspoken, halves, readers, drips, resets, zipped, headers, bombs, sizes,
+        silent, greeting, many, unspoken, halves, readers, deaf, drips, resets, zipped, headers, bombs, sizes,
     )
 }  # fmt: skip
 """By name."""

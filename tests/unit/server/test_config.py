@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -13,7 +14,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from flowgimbal.engines import picker
-from flowgimbal.server import config, logs
+from flowgimbal.server import config, limits, logs
 from flowgimbal.server.codecs.codec import EncoderSettings
 from flowgimbal.server.codecs.table import CODECS
 from flowgimbal.server.config import ServeConfig
@@ -125,13 +126,34 @@ def test_resolving_twice_changes_nothing():
     assert to_proto(resolve(once, CODECS)) == once
 
 
-def test_places_are_given_back_after_an_error():
+async def test_places_are_given_back_after_an_error():
     places = Places(1, "streams")
     with contextlib.suppress(KeyError), places.take():
         assert places.taken == 1
         raise KeyError
     with places.take(), pytest.raises(TooMany), places.take():
         pass
+    assert places.taken == 0
+
+
+async def test_a_call_that_is_not_over_takes_its_place_again(monkeypatch):
+    monkeypatch.setattr(limits, "LINGER_SECONDS", 0.05)
+    places, told = Places(1, "streams"), asyncio.Event()
+
+    async def call() -> None:
+        with places.take():
+            pass
+        await told.wait()
+
+    calls = [asyncio.create_task(call()) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert places.taken == 0
+    await asyncio.sleep(0.2)
+    assert places.taken == 2
+    with pytest.raises(TooMany), places.take():
+        pass
+    told.set()
+    await asyncio.gather(*calls)
     assert places.taken == 0
 
 

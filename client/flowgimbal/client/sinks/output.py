@@ -31,7 +31,7 @@ class Output:
             if container is not None:
                 container.close()
         except (av.FFmpegError, OSError) as error:
-            raise MediaError(f"{self._name}: cannot be completed: {error}") from error
+            raise MediaError(f"{self._name}: cannot be completed: {error.strerror or error}") from error
         finally:
             file, self._file = self._file, None
             if file is not None:
