@@ -127,9 +127,7 @@ def test_drone(run, tmp_path):
     ground = started(
         run, "drone/ground.sh", "--pin", "20,20,200,40", folder=tmp_path, IN_PORT=vehicle, OUT_PORT=station
     )
-    coding = ("-an", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "12")
-    picture = ("-v", "error", "-re", "-stream_loop", -1, "-i", BUNDLED_CLIP)
-    run("ffmpeg", *picture, *coding, "-f", "rtp", f"rtp://127.0.0.1:{vehicle}")
+    started(run, "drone/vehicle.sh", BUNDLED_CLIP, folder=tmp_path, IN_PORT=vehicle)
     sidecar = tmp_path / "flight.jsonl"
     eventually(lambda: sidecar.exists() and sidecar.read_text().count("\n") > 30, "no frame came back")
     assert ground.end() == 0, ground.said
