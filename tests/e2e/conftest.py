@@ -15,6 +15,9 @@ import pytest
 from flowgimbal.client.assets import BUNDLED_CLIP
 
 DEADLINE = 90
+TESTS = str(Path(__file__).parents[1])
+if TESTS not in sys.path:  # for what the tests of a folder share
+    sys.path.insert(0, TESTS)
 
 
 def command(*arguments: object) -> list[str]:
@@ -114,29 +117,14 @@ def run():
         yield start
 
 
-RTSP_SERVER = """
-import sys
-import gi
-gi.require_version("Gst", "1.0")
-gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
-Gst.init(None)
-server = GstRtspServer.RTSPServer()
-server.set_service(sys.argv[1])
-factory = GstRtspServer.RTSPMediaFactory()
-factory.set_launch(f"( filesrc location={sys.argv[2]} ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 )")
-factory.set_shared(True)
-server.get_mount_points().add_factory("/camera", factory)
-assert server.attach(None)
-sys.stderr.write("ready\\n")
-GLib.MainLoop().run()
-"""
-SYSTEM_PYTHON = "/usr/bin/python3"
+RTSP_SERVER = ("/usr/bin/python3", Path(TESTS) / "tools" / "rtsp_server.py")
+"""The system's Python has the bindings of its packages."""
 
 
 def has_rtsp_server() -> bool:
-    check = [SYSTEM_PYTHON, "-c", RTSP_SERVER.partition("Gst.init")[0]]
-    return Path(SYSTEM_PYTHON).exists() and not subprocess.run(check, capture_output=True, check=False).returncode
+    if not Path(RTSP_SERVER[0]).exists():
+        return False
+    return not subprocess.run([*RTSP_SERVER, "--help"], capture_output=True, check=False).returncode
 
 
 @pytest.fixture
@@ -146,7 +134,7 @@ def rtsp_server(run):
         pytest.skip("needs Debian's python3-gi and gir1.2-gst-rtsp-server-1.0")
 
     def start(port: int) -> Program:
-        server = run(SYSTEM_PYTHON, "-c", RTSP_SERVER, port, BUNDLED_CLIP)
+        server = run(*RTSP_SERVER, port, "--clip", BUNDLED_CLIP)
         server.wait_for("ready")
         return server
 

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import av
 import pytest
+from e2e.live.programs import needs_ffmpeg
+from e2e.ports import free_port, udp_port
 
 from flowgimbal.client.assets import BUNDLED_CLIP
 from flowgimbal.client.bench.process import server_process
@@ -22,9 +23,6 @@ from flowgimbal.client.bench.process import server_process
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LIMIT = 120
 
-needs_ffmpeg = pytest.mark.skipif(
-    shutil.which("ffmpeg") is None, reason="needs the ffmpeg program, to publish and read"
-)
 needs_gstreamer = pytest.mark.skipif(shutil.which("gst-launch-1.0") is None, reason="needs gst-launch-1.0")
 
 
@@ -45,12 +43,6 @@ def done(*command: object, folder: Path) -> subprocess.CompletedProcess[str]:
 async def address():
     async with server_process("--engine", "cpu") as server:
         yield server.address
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1] & ~1  # RTP wants an even one
 
 
 def frames_in(movie: Path) -> int:
@@ -119,7 +111,7 @@ def started(run, script: str, *arguments: object, folder: Path, **more: object):
 
 
 def test_rtsp(run, rtsp_server, tmp_path):
-    port, out = free_port(), free_port()
+    port, out = free_port(), udp_port()
     rtsp_server(port)
     camera = started(run, "rtsp/camera.sh", f"rtsp://127.0.0.1:{port}/camera", out, folder=tmp_path)
     eventually(lambda: all((tmp_path / name).exists() for name in ("raw.mkv", "steady.mkv")), "no recording began")
@@ -131,13 +123,11 @@ def test_rtsp(run, rtsp_server, tmp_path):
 
 @needs_ffmpeg
 def test_drone(run, tmp_path):
-    vehicle, station = free_port(), free_port()
+    vehicle, station = udp_port(), udp_port()
     ground = started(
         run, "drone/ground.sh", "--pin", "20,20,200,40", folder=tmp_path, IN_PORT=vehicle, OUT_PORT=station
     )
-    coding = ("-an", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "12")
-    picture = ("-v", "error", "-re", "-stream_loop", -1, "-i", BUNDLED_CLIP)
-    run("ffmpeg", *picture, *coding, "-f", "rtp", f"rtp://127.0.0.1:{vehicle}")
+    started(run, "drone/vehicle.sh", BUNDLED_CLIP, folder=tmp_path, IN_PORT=vehicle)
     sidecar = tmp_path / "flight.jsonl"
     eventually(lambda: sidecar.exists() and sidecar.read_text().count("\n") > 30, "no frame came back")
     assert ground.end() == 0, ground.said

@@ -38,7 +38,8 @@ class Config(ServerOptions, Page):
         default=(),
         metadata={
             "help": "rtp://HOST:PORT, udp://HOST:PORT, rtsp://..., a file (.mp4 .mkv .ts), - (stdout, MPEG-TS),"
-            " y4m:- or raw:- (pictures), or FILE.jsonl (transforms); as many as wanted"
+            " y4m:- or raw:- (pictures), v4l2:/dev/videoN (a virtual camera), or FILE.jsonl (transforms);"
+            " as many as wanted"
         },
     )
     record_raw: str = field(default="", metadata={"help": "file for the pictures as they came", "default": "none"})

@@ -9,7 +9,10 @@ from flowgimbal.client.sinks.sidecar import SidecarSink
 
 
 def live_sink(url: str) -> Sink:
-    """The sink for ``url``, not opened yet: a sidecar (.jsonl), ``y4m:`` or ``raw:`` planes, or what FFmpeg writes."""
+    """The sink for ``url``, not opened yet: a sidecar (.jsonl), planes (``y4m:``, ``raw:``, ``v4l2:``), or a container.
+
+    Raises MediaError for one that can never work.
+    """
     if url.endswith(".jsonl"):
         return SidecarSink(url)
     if url.partition(":")[0] in FORMATS:

@@ -1,10 +1,11 @@
-"""Pictures as they are, for programs that read pipes: Y4M, or bare I420 planes one after the other."""
+"""Pictures as they are, for programs that read pipes or a camera: Y4M, or bare I420 planes one after the other."""
 
 from __future__ import annotations
 
 import sys
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import av
@@ -17,12 +18,14 @@ from flowgimbal.client.sinks.shot import Shot
 
 PIPE = "-"
 FIRST = 5
-FORMATS = {"y4m": "yuv4mpegpipe", "raw": "rawvideo"}
+CAMERA = "v4l2"
+FORMATS = {"y4m": "yuv4mpegpipe", "raw": "rawvideo", CAMERA: CAMERA}
 _CODECS = {Encoding.H264: "h264", Encoding.HEVC: "hevc", Encoding.JPEG: "mjpeg"}
 
 
 class PlaneSink:
-    """Decodes and writes to ``url``: ``y4m:TARGET`` or ``raw:TARGET``, a file, a named pipe, or ``-`` (stdout).
+    """Decodes and writes to ``url``: ``y4m:TARGET`` or ``raw:TARGET``, a file, a named pipe, or ``-`` (stdout), or
+    ``v4l2:/dev/videoN``, a device of v4l2loopback, which other programs see as a camera. Raises MediaError for another.
 
     Y4M says a frame rate once: it is that of the nearest two of the first five pictures, which wait for each other.
     """
@@ -31,6 +34,8 @@ class PlaneSink:
         self.name = url
         kind, _, self._target = url.partition(":")
         self._format = FORMATS[kind]
+        if kind == CAMERA and not self._target.startswith("/dev/"):
+            raise MediaError(f"{self.name}: write {CAMERA}:/dev/videoN, a device of v4l2loopback")
         self._decoder: Any = None
         self._out = Output(self.name)
         self._stream: Any = None
@@ -77,6 +82,8 @@ class PlaneSink:
             self._mux(picture)
 
     def _open(self, rate: Fraction, picture: Any) -> None:
+        if self._format == CAMERA and not Path(self._target).is_char_device():
+            raise OSError("there is no such device; `modprobe v4l2loopback` makes one")
         behind = self._out.behind(self._target)
         target: Any = sys.stdout.buffer if self._target == PIPE else behind or self._target
         self._out.container = av.open(target, "w", format=self._format, options={"flush_packets": "1"})

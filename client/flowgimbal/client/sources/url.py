@@ -18,6 +18,7 @@ from flowgimbal.client.redact import shown
 from flowgimbal.client.settings import Encoding
 from flowgimbal.client.sources.format import format_of
 from flowgimbal.client.sources.pace import paced
+from flowgimbal.client.sources.slices import in_one_piece
 from flowgimbal.client.sources.unit import Klv, Silent, Unit
 from flowgimbal.client.sources.video import conformed, i420
 
@@ -92,7 +93,10 @@ class UrlSource:
     def units(self) -> Iterator[Unit]:
         """See ``LiveSource``."""
         stream = self._container.streams.video[0]
-        found = self._passed(stream) if stream.codec_context.name in _PASSED else self._decoded(stream)
+        name = stream.codec_context.name
+        found = self._passed(stream) if name in _PASSED else self._decoded(stream)
+        if name in _FILTERS and not self.ends:  # a file's times are not to be relied on
+            found = in_one_piece(found)
         piped = self._url == "-" or self._url.startswith(f"{RAW}-")
         if piped or not self.ends:
             return found
