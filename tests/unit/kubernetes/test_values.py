@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from chart import CHART, render
+from chart import CHART, NEEDS_HELM, render
 
 from flowgimbal.server.config import ServeConfig
+
+pytestmark = NEEDS_HELM
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())

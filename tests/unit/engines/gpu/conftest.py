@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import sys
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fake_card
 import pytest
 
-TOOLS = str(Path(__file__).parents[3] / "tools")
-if TOOLS not in sys.path:
-    sys.path.insert(0, TOOLS)
-
-import fake_card  # noqa: E402
-
-from flowgimbal.engines.gpu.card import Card  # noqa: E402
+from flowgimbal.engines.gpu.card import Card
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
