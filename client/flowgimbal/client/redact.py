@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+_PASSPHRASE = re.compile(r"(?<=[?&]passphrase=)[^&]*")
+
 
 def shown(url: str) -> str:
-    """``url`` without user and password, for logs and pages."""
-    scheme, separator, rest = url.partition("://")
+    """``url`` without user and password, and with SRT's passphrase hidden, for logs and pages."""
+    scheme, separator, rest = _PASSPHRASE.sub("***", url).partition("://")
     if not separator:
         return url
     authority, slash, path = rest.partition("/")

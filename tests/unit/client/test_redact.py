@@ -15,8 +15,11 @@ from flowgimbal.client.redact import shown
         ("rtsp://user:se@cret@camera/x", "rtsp://camera/x"),
         ("rtsp://token@camera/x@y", "rtsp://camera/x@y"),
         ("udp://239.0.0.1:5000", "udp://239.0.0.1:5000"),
+        ("srt://host:9000?passphrase=secret&mode=caller", "srt://host:9000?passphrase=***&mode=caller"),
+        ("srt://host:9000?mode=caller&passphrase=se/c@ret", "srt://host:9000?mode=caller&passphrase=***"),
+        ("srt://host:9000?passphrase=s@cret", "srt://host:9000?passphrase=***"),
         ("clip.mp4", "clip.mp4"),
     ],
 )
-def test_user_and_password_are_left_out(url: str, seen: str) -> None:
+def test_passwords_are_left_out(url: str, seen: str) -> None:
     assert shown(url) == seen

@@ -8,6 +8,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from flowgimbal.client.redact import shown
+from flowgimbal.client.sinks import srt
 
 ANSWER_SECONDS = 3.0
 _PORTS = {"rtsp": 554, "rtmp": 1935}
@@ -17,6 +18,11 @@ def reach(url: str) -> None:
     """Raise OSError unless a server at ``url`` answers, or the name in it is known where nobody has to."""
     parts = urlsplit(url)
     if not parts.hostname:
+        return
+    if parts.scheme == "srt":
+        if not parts.port:
+            raise OSError("write srt://HOST:PORT")
+        srt.greet(parts.hostname, parts.port, ANSWER_SECONDS)
         return
     if parts.scheme not in _PORTS:
         socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_DGRAM)
