@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from flowgimbal.client.assets import BUNDLED_CLIP
 from flowgimbal.client.bench.content import to_and_fro
-from flowgimbal.client.sources.url import session_description
+from flowgimbal.client.sources.opening import session_description
 
 WIDTH, HEIGHT, FPS = 1280, 720, 30
 FRAMES, WARM_UP = 450, 150

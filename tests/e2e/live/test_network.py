@@ -11,7 +11,7 @@ from e2e.live.recordings import lines_of, times_of
 from e2e.ports import free_port, udp_port
 
 from flowgimbal.client.assets import BUNDLED_CLIP
-from flowgimbal.client.sources.url import session_description
+from flowgimbal.client.sources.opening import session_description
 
 pytestmark = needs_ffmpeg
 
@@ -57,3 +57,23 @@ def test_a_folder_of_pictures_and_a_sink_over_udp(run, tmp_path):
     assert reader.exit_code() == 0
     assert abs(np.median(np.diff(times_of(received))) - 1 / 25) < 0.002
     assert program.exit_code() == 0
+
+
+def test_h265_over_rtp_both_ways(run, tmp_path):
+    source, sink, received = udp_port(), udp_port(), tmp_path / "received.mkv"
+    session = tmp_path / "out.sdp"
+    session.write_text(session_description("127.0.0.1", sink, "H265"))
+    ways = ("--source", f"rtp+h265://127.0.0.1:{source}", "--sink", f"rtp://127.0.0.1:{sink}")
+    program = live(run, *ways, "--output-encoding", "hevc", "--key-frame-interval", 12)
+    coding = ("-vf", "scale=320:180", "-an", "-c:v", "libx265", "-preset", "ultrafast", "-tune", "zerolatency")
+    quiet = ("-x265-params", "log-level=none:repeat-headers=1:keyint=12")
+    playing = ("ffmpeg", "-v", "error", "-re", "-stream_loop", -1, "-i", BUNDLED_CLIP)
+    run(*playing, *coding, *quiet, "-f", "rtp", f"rtp://127.0.0.1:{source}")
+    program.wait_for("stream ")
+    reader = run("ffmpeg", "-v", "error", "-protocol_whitelist", "file,udp,rtp", "-i", session, "-c", "copy",
+                 "-frames:v", 30, received)  # fmt: skip
+    assert reader.exit_code() == 0
+    times = times_of(received)
+    assert len(times) == 30
+    assert all(after > before for before, after in pairwise(times))
+    assert program.end() == 0

@@ -25,9 +25,9 @@ from flowgimbal.client.live.metadata import Metadata
 from flowgimbal.client.sinks.mux import MuxSink
 from flowgimbal.client.sinks.shot import Shot
 from flowgimbal.client.sources.choose import live_source
+from flowgimbal.client.sources.opening import session_description
 from flowgimbal.client.sources.pace import paced
 from flowgimbal.client.sources.unit import Klv, Unit
-from flowgimbal.client.sources.url import session_description
 
 S = 1_000_000_000
 

@@ -21,9 +21,12 @@ from flowgimbal.client.sinks.reach import opened, reach
         ("rtsp://user:/@[fe80::1]:554/x", "rtsp://[fe80::1]:554/x"),
         ("rtsp://:123456/7@camera", "rtsp://camera"),
         ("rtsp://token@camera/x@y", "rtsp://y"),
+        ("srt://host:9000?passphrase=secret&mode=caller", "srt://host:9000?passphrase=***&mode=caller"),
+        ("srt://host:9000?mode=caller&passphrase=se/c@ret", "srt://host:9000?mode=caller&passphrase=***"),
+        ("srt://host:9000?passphrase=s@cret", "srt://host:9000?passphrase=***"),
     ],
 )
-def test_user_and_password_are_left_out(url: str, seen: str) -> None:
+def test_passwords_are_left_out(url: str, seen: str) -> None:
     assert shown(url) == seen
 
 

@@ -30,16 +30,17 @@ class Config(ServerOptions, Page):
     source: str = field(
         default="",
         metadata={
-            "help": "rtsp://..., rtp://HOST:PORT, udp://HOST:PORT, /dev/video0, a file, a folder of pictures,"
-            " - (stdin), raw:-?size=WxH&rate=30&format=nv12 (bare pictures), or test: (a test picture)"
+            "help": "rtsp://..., rtp://HOST:PORT, udp://HOST:PORT, srt://HOST:PORT, /dev/video0, a file,"
+            " a folder of pictures, - (stdin), raw:-?size=WxH&rate=30&format=nv12 (bare pictures),"
+            " or test: (a test picture)"
         },
     )
     sink: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": "rtp://HOST:PORT, udp://HOST:PORT, rtsp://..., a file (.mp4 .mkv .ts), - (stdout, MPEG-TS),"
-            " y4m:- or raw:- (pictures), v4l2:/dev/videoN (a virtual camera), or FILE.jsonl (transforms);"
-            " as many as wanted"
+            "help": "rtp://HOST:PORT, udp://HOST:PORT, srt://HOST:PORT, rtsp://..., a file (.mp4 .mkv .ts),"
+            " - (stdout, MPEG-TS), y4m:- or raw:- (pictures), v4l2:/dev/videoN (a virtual camera),"
+            " or FILE.jsonl (transforms); as many as wanted"
         },
     )
     record_raw: str = field(default="", metadata={"help": "file for the pictures as they came", "default": "none"})

@@ -1,4 +1,4 @@
-"""Access units into whatever FFmpeg writes: a file, MPEG-TS over UDP, RTP, RTSP, a pipe. Nothing is encoded here."""
+"""Access units into whatever FFmpeg writes: a file, MPEG-TS over UDP or SRT, RTP, RTSP. Nothing is encoded here."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import av
 from flowgimbal.client.errors import MediaError
 from flowgimbal.client.redact import shown
 from flowgimbal.client.settings import Encoding
+from flowgimbal.client.sinks import srt
 from flowgimbal.client.sinks.output import Output
 from flowgimbal.client.sinks.reach import ANSWER_SECONDS, reach
 from flowgimbal.client.sinks.shot import Shot
@@ -43,6 +44,8 @@ class MuxSink:
         self.name = shown(url)
         self._url = url
         self._scheme = url.partition("://")[0].lower() if "://" in url else ""
+        if self._scheme == "srt":
+            srt.check(url)
         self._out = Output(self.name)
         self._stream: Any = None
         self._made_for: object = None

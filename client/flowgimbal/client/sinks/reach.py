@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import SplitResult, urlsplit
 
+from flowgimbal.client.sinks import srt
+
 ANSWER_SECONDS = 3.0
 _PORTS = {"rtsp": 554, "rtmp": 1935}
 
@@ -15,6 +17,11 @@ def reach(url: str) -> None:
     """Raise OSError unless a server at ``url`` answers, or the name in it is known where nobody has to."""
     parts, port = _split(url)
     if not parts.hostname:
+        return
+    if parts.scheme == "srt":
+        if not port:
+            raise OSError("write srt://HOST:PORT")
+        srt.greet(parts.hostname, port, ANSWER_SECONDS)
         return
     if parts.scheme not in _PORTS:
         socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_DGRAM)
