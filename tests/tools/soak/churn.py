@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import random
@@ -189,6 +190,7 @@ async def quiet(page: str) -> None:
     """Wait until no stream runs, and what they had is let go of."""
     while counts(page)["flowgimbal_streams"]:  # noqa: ASYNC110 - it is another process that knows
         await asyncio.sleep(0.1)
+    gc.collect()  # gRPC's client hangs up when Python has collected its calls
     await asyncio.sleep(2)
 
 
