@@ -1,128 +1,116 @@
-"""An hour of ``flowgimbal live``: does it drift, and does it grow?
+"""``flowgimbal live`` for an hour: does it drift, does it grow, and is it as steady as the file road?
 
-    python tests/tools/soak/live.py [--seconds 3600]
+    python tests/tools/soak/live.py [--seconds 3600] [--through rtp|rtsp] [--clip FILE] [--size 640x360] [--keep FOLDER]
 
-ffmpeg publishes the bundled clip, 640x360 at 30 fps, as H.264 over RTP; its packets pass through this program on their
-way to ``flowgimbal live``, and what comes back arrives here again. The RTP time stamps say which picture is which, so
-that the delay is that of flowgimbal alone, by one clock. Prints a line a minute, and at the end how the delay, memory,
-threads and descriptors changed. Fails if the delay changed by a frame, memory by 3 %, or threads or descriptors grew.
+ffmpeg publishes a clip to and fro, 30 pictures a second of H.264, over RTP or through GStreamer's RTSP server; its
+packets pass through this program on their way to ``flowgimbal live``, and what comes back, over RTP, passes here again
+on its way to ffmpeg, which records it. The RTP time stamps say which picture is which, so that the delay is measured by
+one clock. Prints a line a minute, and at the end what is asked for, each with its bar; fails if one is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import socket
-import statistics
+import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
+from bars import SETTLE_SECONDS, as_steady, delay_kept, nothing_grew, pictures_kept
+from camera import RATE, film, publish
+from roads import LEAD_SECONDS, STRETCH_SECONDS, compared, times
+from tap import Passed, Tap, free_port
 from watch import Watch, report
 
 from flowgimbal.client.assets import BUNDLED_CLIP
+from flowgimbal.client.sources.opening import session_description
 
-RATE = 30
-TICKS = 90_000
 MINUTE = 60.0
-RTP_TIME = slice(4, 8)
 
 
-class Tap:
-    """Notes when the last packet of each picture came to a UDP port, and passes packets on."""
+@dataclass(frozen=True)
+class Run:
+    """What was seen of one run: pictures before and after, what the process held, and what was recorded of it."""
 
-    def __init__(self, onward: int | None = None) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        self._socket.bind(("127.0.0.1", 0))
-        self._onward = onward
-        self.port = self._socket.getsockname()[1]
-        self.came: list[tuple[int, float]] = []
-        """(time stamp since the first [1/90000 s], arrival [s])."""
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        first: int | None = None
-        while True:
-            packet = self._socket.recv(65536)
-            now = time.monotonic()
-            if self._onward is not None:
-                self._socket.sendto(packet, ("127.0.0.1", self._onward))
-            if len(packet) < 12 or not packet[1] & 0x80:  # the marker: a picture's last packet
-                continue
-            stamp = int.from_bytes(packet[RTP_TIME])
-            first = stamp if first is None else first
-            self.came.append(((stamp - first) % 2**32, now))
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1]) & ~1
-
-
-def delays(before: Tap, after: Tap) -> list[tuple[float, float]]:
-    """(arrival after flowgimbal [s], delay [s]) of every picture that came back.
-
-    The stamps of both begin anywhere. They are matched so that the delay is the least that is above nothing: it may be
-    whole frames too short, the same for all.
-    """
-    sent = dict(before.came)
-    offsets = [stamp for stamp, _ in reversed(before.came[:300])]
-    returned = after.came[:300]
-
-    def shared(offset: int) -> int:
-        return sum(stamp + offset in sent and at >= sent[stamp + offset] for stamp, at in returned)
-
-    offset = max(offsets, key=shared)
-    return [(at, at - sent[stamp + offset]) for stamp, at in after.came if stamp + offset in sent]
+    before: list[Passed]
+    after: list[Passed]
+    watch: Watch
+    raw: Path
+    recorded: Path
+    received: Path
 
 
 def main() -> bool:
-    """Whether nothing drifted and nothing grew."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    """Whether every bar was met."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=3600.0)
-    seconds = parser.parse_args().seconds
-    source = free_port()
-    before, after = Tap(source), Tap()
+    parser.add_argument("--through", choices=("rtp", "rtsp"), default="rtp")
+    parser.add_argument("--clip", type=Path, default=BUNDLED_CLIP)
+    parser.add_argument("--size", default="640x360")
+    parser.add_argument("--keep", type=Path, help="a folder for what is recorded; by default it goes when all is said")
+    options = parser.parse_args()
+    shortest = LEAD_SECONDS + STRETCH_SECONDS + SETTLE_SECONDS
+    if options.seconds < shortest:
+        parser.error(f"--seconds: {shortest:g} at least")
+    with tempfile.TemporaryDirectory(prefix="flowgimbal-soak-") as scratch:
+        folder = options.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        movie = folder / "film.ts"
+        film(options.clip, options.size, movie)
+        run = observe(movie, options.through, options.seconds, folder)
+        report(f"{options.clip.name}, {options.size}, {options.through}, {options.seconds:g} s:")
+        roads = compared(run.raw, run.recorded, run.received, RATE, folder)
+        bars = [
+            *delay_kept(run.before, run.after, options.seconds),
+            *pictures_kept(run.before, run.after, times(run.received)),
+            *nothing_grew(run.watch),
+            *as_steady(roads),
+        ]
+    for bar in bars:
+        report(str(bar))
+    return all(bar.met for bar in bars)
+
+
+def observe(movie: Path, through: str, seconds: float, folder: Path) -> Run:
+    """Let it run."""
+    raw, recorded, received = (folder / f"{name}.ts" for name in ("raw", "recorded", "received"))
+    port = free_port()
+    after = Tap(port)
+    session = folder / "out.sdp"
+    session.write_text(session_description("127.0.0.1", port, "H264"))
     live = (sys.executable, "-m", "flowgimbal.client.cli", "live")
-    publish = ("ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(BUNDLED_CLIP), "-an")
-    coding = ("-vf", f"scale=640:360,fps={RATE}", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency",
-              "-g", str(RATE), "-bf", "0")  # fmt: skip
+    reading = ("ffmpeg", "-v", "fatal", "-protocol_whitelist", "file,udp,rtp", "-i", str(session), "-c", "copy", "-y")
     with ExitStack() as stack:
-        ways = ("--source", f"rtp://127.0.0.1:{source}", "--sink", f"rtp://127.0.0.1:{after.port}")
-        relay = subprocess.Popen([*live, *ways])
-        stack.callback(relay.wait)
-        stack.callback(relay.terminate)
-        camera = subprocess.Popen([*publish, *coding, "-f", "rtp", f"rtp://127.0.0.1:{before.port}"],
-                                  stdout=subprocess.DEVNULL)  # fmt: skip
-        stack.callback(camera.wait)
-        stack.callback(camera.kill)
-        while not after.came:
+        before, source = publish(stack, movie, through)
+        while not before.passed:
             time.sleep(0.1)
+        sinks = ("--sink", f"rtp://127.0.0.1:{after.port}", "--sink", str(recorded), "--record-raw", str(raw))
+        relay = started(stack, *live, "--source", source, *sinks)
+        while not after.passed:
+            if relay.poll() is not None:
+                sys.exit("flowgimbal live ended before a picture came")
+            time.sleep(0.1)
+        started(stack, *reading, str(received))  # not before: it waits for pictures for a few seconds only
         watch, began = Watch(relay.pid), time.monotonic()
         while (elapsed := time.monotonic() - began) < seconds:
             time.sleep(min(MINUTE / 6, seconds - elapsed))
             held = watch.take()
             if len(watch.samples) % 6 == 0:
-                counts = f"{len(before.came)} sent, {len(after.came)} returned"
+                counts = f"{len(before.passed)} sent, {len(after.passed)} returned"
                 report(f"{held.seconds / MINUTE:5.1f} min: {counts}; {held}")
-        found, sent = delays(before, after), len(before.came)
-    span = min(8 * MINUTE, seconds / 4)
-    start = found[0][0] + MINUTE / 2  # what FFmpeg buffered while it looked at the stream came at once
-    early = [delay for at, delay in found if start <= at < start + span]
-    late = [delay for at, delay in found if at >= found[-1][0] - span]
-    quick = [statistics.quantiles(part, n=10)[0] for part in (early, late)]
-    growth, level = watch.growth(), statistics.median(sample.mebibytes for sample in watch.samples)
-    drift = statistics.median(late) - statistics.median(early)
-    report(
-        f"{sent} pictures sent, {len(found)} returned; from the first to the last {span / MINUTE:.0f} minutes the delay"
-        f" grew by {(quick[1] - quick[0]) * 1e3:+.1f} ms (p10), {drift * 1e3:+.1f} ms (p50);"
-        f" memory {growth.mebibytes:+.1f} of {level:.1f} MiB,"
-        f" threads {growth.threads:+d}, descriptors {growth.descriptors:+d}"
-    )
-    return abs(drift) < 1 / RATE and growth.mebibytes < 0.03 * level and growth.threads <= 0 and growth.descriptors <= 0
+        return Run(list(before.passed), list(after.passed), watch, raw, recorded, received)
+
+
+def started(stack: ExitStack, *command: str) -> subprocess.Popen[bytes]:
+    """A program that is asked to end, and awaited, with ``stack``."""
+    program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    stack.callback(program.wait)
+    stack.callback(program.send_signal, signal.SIGINT)
+    return program
 
 
 if __name__ == "__main__":
