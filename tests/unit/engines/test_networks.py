@@ -21,7 +21,7 @@ from flowgimbal.engines.networks.polish import least_squares, smooth  # noqa: E4
 from flowgimbal.engines.networks.polish import soften as soften_picture  # noqa: E402
 from flowgimbal.engines.networks.warp import WarpNetwork, keep_shapes, lane_fields, soften  # noqa: E402
 from flowgimbal.engines.onnx import WARPS  # noqa: E402
-from flowgimbal.engines.shapes import FEATURES, RAW  # noqa: E402
+from flowgimbal.engines.shapes import FEATURES, RAW, TAPS  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
 from flowgimbal.engines.training import accuracy, flow, losses, paths, quantise, scenes, warp  # noqa: E402
 from flowgimbal.engines.training.run import Run, load  # noqa: E402
@@ -196,9 +196,9 @@ def test_the_dense_network_moves_a_lane_as_its_policy_says() -> None:
     network = WarpNetwork(LanePolicy()).eval()
     torch.nn.init.normal_(network.policy.head.weight, std=0.02)
     aspect = torch.tensor([0.75])
-    coefficients = 0.05 * torch.randn(RAW + BINS + 1, LANES)
+    coefficients = 0.05 * torch.randn(TAPS, LANES)
     fields = lane_fields(network.x, network.y, aspect)[0]
-    window = torch.einsum("tl,lcn->tcn", coefficients, fields).reshape(1, RAW + BINS + 1, 2, 9, 13)
+    window = torch.einsum("tl,lcn->tcn", coefficients, fields).reshape(1, TAPS, 2, 9, 13)
     conditions = torch.tensor([[0.8, 0.0, 0.0, float(torch.log(aspect))]])
     cover = torch.ones(1, RAW + BINS)
     with torch.no_grad():
