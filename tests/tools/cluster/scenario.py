@@ -26,9 +26,10 @@ class Costs:
 class Proxy:
     """What docker/envoy/envoy.yaml says; a test holds it against the file."""
 
-    retries: int = 2
-    retry_seconds: float = 0.025
-    """Before a retry it waits a random part of this, then of three, seven, and at most ten times as much."""
+    retries: int = 8
+    retry_seconds: float = 0.01
+    retry_most: float = 0.1
+    """Before a retry it waits a random part of the former, then of three, seven, ... times it, the latter at most."""
     connect_timeout: float = 1.0
     health_interval: float = 0.5
     health_timeout: float = 1.0

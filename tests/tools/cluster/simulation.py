@@ -171,13 +171,14 @@ class Simulation:
         """A server that takes a stream, None if the proxy finds none; and the seconds that it took to find out."""
         failed: set[int] = set()
         took = 0.0
-        for attempt in range(1 + self.scenario.proxy.retries):
-            took += self._dice.random() * self.scenario.proxy.retry_seconds * min(2**attempt - 1, 10)
+        policy = self.scenario.proxy
+        for attempt in range(1 + policy.retries):
+            took += self._dice.random() * min(policy.retry_seconds * (2**attempt - 1), policy.retry_most)
             number = proxy.choose(failed)
             if number is None:
                 break
             state = self.servers[number].state
-            took += self.scenario.proxy.connect_timeout if state is State.SILENT else self.scenario.trip_seconds
+            took += policy.connect_timeout if state is State.SILENT else self.scenario.trip_seconds
             if state is State.SERVING and not self.servers[number].is_full:
                 return number, took
             failed.add(number)

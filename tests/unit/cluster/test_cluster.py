@@ -177,6 +177,8 @@ def test_the_proxy_is_the_one_of_the_configuration() -> None:
     assert not cluster["close_connections_on_host_health_failure"]
     assert Proxy() == Proxy(
         retries=policy["num_retries"],
+        retry_seconds=seconds(policy["retry_back_off"]["base_interval"]),
+        retry_most=seconds(policy["retry_back_off"]["max_interval"]),
         connect_timeout=seconds(cluster["connect_timeout"]),
         health_interval=seconds(check["interval"]),
         health_timeout=seconds(check["timeout"]),
