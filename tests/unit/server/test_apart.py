@@ -122,9 +122,9 @@ def test_reordered_pictures_are_all_flushed(nursery, tmp_path):
 
 
 def test_raw_pictures_need_no_process(nursery):
-    before = len(processes(nursery))
+    before = processes(nursery)  # those of a decoder that is gone may still be going
     apart.decoder(nursery, pb.ENCODING_GRAY8, LIMIT)
-    assert len(processes(nursery)) == before
+    assert set(processes(nursery)) <= set(before)
 
 
 def test_damage_is_told_in_the_same_words(decoder):
