@@ -1,12 +1,13 @@
 """What a stream takes along to another server: its path, point by point, in a form for the wire.
 
 The form is a version of one byte and, little-endian: the frame's time (int64, ns), the seconds since the frame before,
-the crop's room and extent (float32), then ``coefficients`` (float32, LANES), ``moved`` and ``offset`` (float32, each
-2 x ROWS x COLUMNS).
+the crop's room and extent (float32), the spacing of the course (uint8), then, float32, ``coefficients`` (LANES),
+``moved`` and ``offset`` (each 2 x ROWS x COLUMNS), the course's positions and walls (each COURSE x PLANNED).
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,17 +16,20 @@ import numpy as np
 
 from flowgimbal.engines.forecast import KEPT
 from flowgimbal.engines.motion import LANES
+from flowgimbal.engines.plan import COARSEST, COURSE, PLANNED, Course, spacing
 from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.errors import InvalidArgument
 from flowgimbal.server.window import Point
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
-VERSION = 2
-_HEAD = struct.Struct("<Bqfff")
+VERSION = 3
+_HEAD = struct.Struct("<BqfffB")
 _FIELD = (2, ROWS, COLUMNS)
-_VALUES = LANES + 2 * 2 * ROWS * COLUMNS
-_SIZE = _HEAD.size + 4 * _VALUES
+_COURSE = (COURSE, PLANNED)
+_SHAPES = ((LANES,), _FIELD, _FIELD, _COURSE, _COURSE)
+_ENDS = np.cumsum([math.prod(shape) for shape in _SHAPES])
+_SIZE = _HEAD.size + 4 * int(_ENDS[-1])
 _LEAST = 0.99e-9
 """Seconds between two frames, which are told apart by nanoseconds; the first of a path has none before it."""
 FARTHEST = 1e3
@@ -34,10 +38,11 @@ FARTHEST = 1e3
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One frame of the path, and the crop that it was shown with."""
+    """One frame of the path, the course that was planned for it, and the crop that it was shown with."""
 
     time_ns: int
     point: Point
+    course: Course
     room: float
     extent: float
 
@@ -52,8 +57,9 @@ class Resume:
 
 def packed(trace: Trace) -> bytes:
     """For the wire."""
-    head = _HEAD.pack(VERSION, trace.time_ns, trace.point.seconds, trace.room, trace.extent)
-    values = np.concatenate([trace.point.coefficients, trace.point.moved, trace.point.offset], None)
+    point, course = trace.point, trace.course
+    head = _HEAD.pack(VERSION, trace.time_ns, point.seconds, trace.room, trace.extent, course.spacing)
+    values = np.concatenate([point.coefficients, point.moved, point.offset, course.positions, course.walls], None)
     return head + values.astype("<f4").tobytes()
 
 
@@ -69,14 +75,15 @@ def _traces(path: Sequence[bytes]) -> Iterable[Trace]:
     for data in path:
         if len(data) != _SIZE:
             raise _broken(f"a point of {len(data)} bytes, where {_SIZE} are due")
-        _, time_ns, seconds, room, extent = _HEAD.unpack_from(data)
+        _, time_ns, seconds, room, extent, apart = _HEAD.unpack_from(data)
         values = np.frombuffer(data, "<f4", offset=_HEAD.size).astype(np.float64)
         # Compared so that NaN fails, too.
-        in_time = seconds == 0 or _LEAST <= seconds <= REACH
+        in_time = (seconds == 0 or _LEAST <= seconds <= REACH) and apart <= spacing(COARSEST)
         if not (in_time and 0 <= room <= 1 and 0 <= extent <= 1 and bool(np.all(np.abs(values) <= FARTHEST))):
             raise _broken("a point that is on no path")
-        moved, offset = values[LANES:].reshape(2, *_FIELD)
-        yield Trace(time_ns, Point(seconds, values[:LANES], moved, offset), room, extent)
+        parts = (part.reshape(shape) for part, shape in zip(np.split(values, _ENDS[:-1]), _SHAPES, strict=True))
+        coefficients, moved, offset, positions, walls = parts
+        yield Trace(time_ns, Point(seconds, coefficients, moved, offset), Course(apart, positions, walls), room, extent)
 
 
 def _broken(what: str) -> InvalidArgument:

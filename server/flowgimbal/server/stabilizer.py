@@ -47,12 +47,12 @@ class Stabilizer:
         self._resumed = bool(path)
         if path:
             self._time_ns = path[-1].time_ns
-            self._window.restore(trace.point for trace in path)
+            self._window.restore((trace.point for trace in path), path[-1].course)
             self._cropper.restore(path[-1].room, path[-1].extent)
 
     def trace(self, time_ns: int) -> Trace:
         """Of the frame whose warp was decided last, taken at ``time_ns``; for a stabilizer that goes on from there."""
-        return Trace(time_ns, self._window.newest, *self._cropper.state)
+        return Trace(time_ns, self._window.newest, self._window.course, *self._cropper.state)
 
     def tune(self, settings: Settings) -> None:
         """Other settings for the frames that are measured from now on."""

@@ -1,4 +1,4 @@
-"""The sliding window: motion around the frame that is due, its forecast, and the path that the viewer already saw.
+"""The sliding window: motion around the frame that is due, its forecast, the path that the viewer saw, and the plan.
 
 Positions are of the lattice's points, normalised: X by the half width, Y by the half height of the picture. A point's
 raw position moves with the camera; its shown position is the raw one plus the offset that the warp gave it.
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from flowgimbal.engines.forecast import FORESEEN, HORIZONS, KEPT, Forecaster
 from flowgimbal.engines.motion import LANES, basis, lattice
+from flowgimbal.engines.plan import Course, Planner
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, SHOWN, TAPS
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
-from flowgimbal.server.settings import Settings
+from flowgimbal.server.settings import LEAST_CROP, Settings
 
 Points = NDArray[np.float64]
 
@@ -69,6 +70,7 @@ class Window:
         self._past: deque[_Past] = deque(maxlen=KEPT)
         self._waiting: deque[Step] = deque()
         self._forecaster = Forecaster()
+        self._planner = Planner()
         self._now: tuple[float, NDArray[np.float64], Points] | None = None
 
     def __len__(self) -> int:
@@ -83,9 +85,11 @@ class Window:
     def aim(self, extent: float) -> None:
         """Another part of the picture's sides stays visible: look there from now on."""
         self._points = lattice(ROWS, COLUMNS, self._aspect, extent=extent).astype(np.float64)
+        self._margin = max(1.0 - extent, LEAST_CROP)
 
-    def restore(self, points: Iterable[Point]) -> None:
-        """Take over the path that another window had, oldest point first; one without time begins it anew."""
+    def restore(self, points: Iterable[Point], course: Course) -> None:
+        """Take over another window's path, oldest point first, and its course; a point without time begins it anew."""
+        self._planner = Planner(course)
         time, raw = 0.0, np.zeros((2, ROWS, COLUMNS))
         for point in points:
             if not point.seconds:
@@ -101,6 +105,11 @@ class Window:
         last = self._past[-1]
         before = self._past[-2] if len(self._past) > 1 else last
         return Point(last.time - before.time, last.coefficients, last.raw - before.raw, last.shown - last.raw)
+
+    @property
+    def course(self) -> Course:
+        """Of the frame that was shown last."""
+        return self._planner.course
 
     def push(self, step: Step) -> None:
         """Take in the motion of the newest frame."""
@@ -118,6 +127,7 @@ class Window:
         step = self._waiting.popleft()
         if step.restart:
             self._past.clear()
+            self._planner.restart()
         last = self._past[-1] if self._past else None
         # Points of the steady picture look at displaced points of the raw one: motion is taken where they look.
         offset = last.shown - last.raw if last else np.zeros((2, ROWS, COLUMNS))
@@ -130,16 +140,21 @@ class Window:
         window = np.zeros((TAPS, 2, ROWS, COLUMNS))
         cover = np.zeros(RAW + BINS)
         recent = [p for p in reversed(self._past) if time - p.time <= REACH + 2 * step.seconds]
+        times = np.array([p.time for p in recent])
+        shown = np.array([p.shown for p in recent]).reshape(-1, 2, ROWS, COLUMNS) - raw
         if recent:
-            times = np.array([time, *(p.time for p in recent)])
-            raws = np.array([raw, *(p.raw for p in recent)])
-            shown = np.array([p.shown for p in recent])
-            window[:BINS], cover[:BINS] = bin_means(time - times, raws - raw)
-            window[RAW] = shown[0] - raw
-            window[RAW + 1 : RAW + SHOWN], cover[RAW:] = bin_means(times[1] - times[1:], shown - raw)
-        times, ahead, forecasts = self._ahead(fields)
-        window[BINS:RAW], cover[BINS:RAW] = bin_means(times, ahead)
-        window[RAW + SHOWN :] = forecasts
+            raws = np.array([raw, *(p.raw for p in recent)]) - raw
+            window[:BINS], cover[:BINS] = bin_means(time - np.array([time, *times]), raws)
+            window[RAW] = shown[0]
+            window[RAW + 1 : RAW + SHOWN], cover[RAW:] = bin_means(times[0] - times, shown)
+        coming, ahead, forecasts = self._ahead(fields)
+        window[BINS:RAW], cover[BINS:RAW] = bin_means(coming, ahead)
+        window[RAW + SHOWN : -1] = forecasts
+        middles = raw - last.raw if last else np.zeros_like(raw), shown, np.concatenate([ahead, forecasts])
+        moved, shown, ahead = (path[..., ROWS // 2, COLUMNS // 2] / self._margin for path in middles)
+        coming = np.concatenate([coming, coming[-1] + HORIZONS])
+        plan = self._planner.plan(step.seconds, moved, time - times, shown, coming, ahead)
+        window[-1] = self._margin * plan[:, None, None]
         return window.astype(np.float32), cover.astype(np.float32), step.seconds
 
     def show(self, offset: Points) -> None:

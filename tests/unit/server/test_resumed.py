@@ -11,6 +11,7 @@ import pytest
 
 from flowgimbal.engines.motion import LANES
 from flowgimbal.engines.picker import pick
+from flowgimbal.engines.plan import COARSEST, COURSE, PLANNED, Course, spacing
 from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.server import resume
 from flowgimbal.server.config import ServeConfig
@@ -25,8 +26,9 @@ from flowgimbal.v1 import stabilizer_pb2 as pb
 FIELD = (2, ROWS, COLUMNS)
 
 
-def point(seconds: float) -> bytes:
-    return resume.packed(Trace(0, Point(seconds, np.zeros(LANES), np.zeros(FIELD), np.zeros(FIELD)), 0.1, 0.9))
+def point(seconds: float, course: Course | None = None) -> bytes:
+    there = Point(seconds, np.zeros(LANES), np.zeros(FIELD), np.zeros(FIELD))
+    return resume.packed(Trace(0, there, course or Course(), 0.1, 0.9))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-9, 1 / 30, 2.0])
@@ -46,6 +48,20 @@ def test_a_time_that_no_clock_tells_is_found_wherever_it_stands():
     struct.pack_into("<f", broken, 9, 1e-45)
     with pytest.raises(InvalidArgument, match="on no path"):
         resume.read(pb.Resume(path=[point(0.0), point(1 / 30), bytes(broken)]))
+
+
+def test_the_course_is_kept():
+    positions, walls = np.random.default_rng(0).normal(size=(2, COURSE, PLANNED))
+    (trace,) = resume.read(pb.Resume(path=[point(1 / 30, Course(10, positions, walls))])).path
+    assert trace.course.spacing == 10
+    assert trace.course.positions == pytest.approx(positions, rel=1e-6)
+    assert trace.course.walls == pytest.approx(walls, rel=1e-6)
+
+
+@pytest.mark.parametrize("course", [Course(spacing(COARSEST) + 1), Course(8, np.full((COURSE, PLANNED), np.nan))])
+def test_a_course_that_nobody_planned_is_refused(course):
+    with pytest.raises(InvalidArgument, match="on no path"):
+        resume.read(pb.Resume(path=[point(1 / 30, course)]))
 
 
 class Context:

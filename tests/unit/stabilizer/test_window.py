@@ -5,7 +5,8 @@ import pytest
 
 from flowgimbal.engines.forecast import HORIZONS, KEPT
 from flowgimbal.engines.motion import LANES
-from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
+from flowgimbal.engines.plan import Course
+from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, SHOWN, TAPS
 from flowgimbal.engines.timeline import BINS
 from flowgimbal.server.window import Point, Step, Window
 
@@ -60,7 +61,7 @@ def test_the_forecast_goes_on_from_the_newest_frame() -> None:
     run(window, [shift(0.0, restart=True)] + [shift(0.01)] * 90)
     for _ in range(4):
         window.push(shift(0.01))
-    forecast = window.look()[0][-len(HORIZONS) :, 0, 0, 0]
+    forecast = window.look()[0][RAW + SHOWN : -1, 0, 0, 0]
     assert forecast == pytest.approx(0.03 + 0.01 * 30 * HORIZONS, rel=0.15)
 
 
@@ -69,7 +70,7 @@ def test_before_a_cut_the_forecast_is_that_nothing_moves_on() -> None:
     run(window, [shift(0.0, restart=True)] + [shift(0.01)] * 30)
     for step in (shift(0.01), shift(0.01), shift(0.5, restart=True), shift(0.5)):
         window.push(step)
-    assert window.look()[0][-len(HORIZONS) :, 0] == pytest.approx(0.01)
+    assert window.look()[0][RAW + SHOWN : -1, 0] == pytest.approx(0.01)
 
 
 def test_a_cut_forgets_the_past() -> None:
@@ -104,7 +105,7 @@ def test_a_path_that_began_anew_is_taken_over_from_there() -> None:
     there, gone = np.zeros(LANES), np.full(LANES, 0.5)
     window = Window(aspect=0.5, extent=0.9)
     before = [Point(0.0, there, far, zero), Point(1 / 30, gone, far, far)]
-    window.restore([*before, Point(0.0, there, zero, zero), Point(1 / 30, there, zero, zero)])
+    window.restore([*before, Point(0.0, there, zero, zero), Point(1 / 30, there, zero, zero)], Course())
     window.push(shift(0.0))
     seen, cover, _ = window.look()
     assert np.isfinite(seen).all()

@@ -42,7 +42,7 @@ class Sight(NamedTuple):
 
 def look(paths: Tensor, cover: Tensor, conditions: Tensor) -> Sight:
     """See ``Policy.forward``."""
-    always = torch.ones_like(cover[:, :1])  # the last shown position, and every forecast
+    always = torch.ones_like(cover[:, :1])  # the last shown position, the forecast and the plan
     known = torch.cat([cover[:, :RAW], always, cover[:, RAW:], always.expand(-1, TAPS - RAW - SHOWN)], 1)[:, None] > 0
     moved = (paths - paths[..., RAW : RAW + 1]) * known
     beyond = moved - moved.clamp(-ROOM, ROOM)

@@ -92,9 +92,9 @@ class WarpNetwork(nn.Module):
 
         ``window`` (B, TAPS, 2, ROWS, COLUMNS) holds the paths of the lattice's points relative to the due frame's
         raw position: RAW means of the raw path, then the last shown position, then means of the shown path, then the
-        raw path as it is forecast (``forecast.py``). It and the result are offsets in margins: 1 is the most that the
-        crop leaves room for. ``cover`` (B, RAW + BINS) in [0, 1] is the validity of each bin, ``conditions``
-        (B, CONDITIONS).
+        raw path as it is forecast (``forecast.py``), then the plan (``plan.py``). It and the result are offsets in
+        margins: 1 is the most that the crop leaves room for. ``cover`` (B, RAW + BINS) in [0, 1] is the validity of
+        each bin, ``conditions`` (B, CONDITIONS).
         """
         batch = window.shape[0]
         fields = window.reshape(batch, TAPS, 2 * ROWS * COLUMNS)

@@ -95,7 +95,7 @@ def follow_loss(shown: Tensor, raw: Tensor, rate: float) -> Tensor:
     meant, got = (slow(path, rate)[:, inner] for path in (raw, shown))
     past = level(overshoot(got, meant, rate), 0.3)
     behind = level(got - meant, 4.0)
-    return 2.0 * past + 0.3 * behind
+    return 3.0 * past + 0.3 * behind
 
 
 def _inner(path: Tensor, rate: float) -> slice:

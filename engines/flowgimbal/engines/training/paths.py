@@ -132,7 +132,7 @@ class PathMaker:
         return np.stack([self._panned(rng, frames, rate) for _ in range(batch)])
 
     def _panned(self, rng: np.random.Generator, frames: int, rate: float) -> Steps:
-        path = _fast(np.cumsum(self._recorded(rng, frames), 0), rate) * np.exp(rng.uniform(np.log(0.3), np.log(1.5)))
+        path = _fast(np.cumsum(self._recorded(rng, frames), 0), rate) * np.exp(rng.uniform(np.log(0.1), np.log(1.5)))
         time = np.arange(frames) / rate
         speed = np.exp(rng.uniform(np.log(0.1), np.log(1.0)))  # half widths a second
         ramp, begin, end = rng.uniform(0.05, 0.6), rng.uniform(0.1, 0.4) * time[-1], rng.uniform(0.4, 0.8) * time[-1]

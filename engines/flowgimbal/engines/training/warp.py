@@ -20,14 +20,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from flowgimbal.engines.motion import LANES, basis
 from flowgimbal.engines.networks.policies import LanePolicy, Policy, TransformerPolicy
 from flowgimbal.engines.networks.warp import keep_shapes, lane_fields, soften
+from flowgimbal.engines.plan import PLANNED
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
 from flowgimbal.engines.training.forecasts import foresee
 from flowgimbal.engines.training.losses import energy, follow_loss, high_pass, path_loss
 from flowgimbal.engines.training.paths import HELD_OUT, PathMaker, load_recordings
+from flowgimbal.engines.training.plans import Planners
 from flowgimbal.engines.training.run import Run, load
 
 PIXELS = 640.0  # half width of the frame in which losses are counted
@@ -84,6 +87,7 @@ def unroll(policy: Policy, raw: Tensor, setting: Setting) -> tuple[Tensor, Tenso
     newest = (index + setting.look_ahead).clamp(max=frames - 1)
     margins = lane_scale(setting.crop, setting.aspect)
     forecasts = (foresee(raw * margins, setting.rate) / margins)[:, newest] + (raw[:, newest] - raw)[:, :, None]
+    planners = Planners(raw, forecasts, setting.rate, setting.look_ahead)
     forecasts = forecasts.transpose(2, 3)
 
     conditions = torch.stack(
@@ -106,9 +110,10 @@ def unroll(policy: Policy, raw: Tensor, setting: Setting) -> tuple[Tensor, Tenso
         known = min(max(t - 1, 0), reach)
         last = shown[:, :1] - now[:, None] if t else raw.new_zeros(batch, 1, LANES)
         means = torch.einsum("jn,bnl->bjl", weights[known], shown) - now[:, None] * (covers[known] > 0)[:, None]
-        paths = torch.cat([raw_means[:, t], last.transpose(1, 2), means.transpose(1, 2), forecasts[:, t]], -1)
+        planned = F.pad(planners.plan(t, shown), (0, LANES - PLANNED))[..., None]
+        taps = raw_means[:, t], last.transpose(1, 2), means.transpose(1, 2), forecasts[:, t], planned
         cover = torch.cat([raw_cover[t], covers[known]]).expand(batch, -1)
-        wanted = keep_shapes(policy(paths, cover, conditions)[0], crop, aspect)
+        wanted = keep_shapes(policy(torch.cat(taps, -1), cover, conditions)[0], crop, aspect)
         field = torch.einsum("bl,lcn->bcn", wanted, fields)
         # In lanes the crop limit can only scale all of them: by the axis that is further out, for the turning ones.
         free = field.abs().amax(2).clamp(min=1e-6)

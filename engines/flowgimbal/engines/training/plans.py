@@ -1,0 +1,92 @@
+"""The plan of ``plan.py`` for whole batches of paths that live with their own past, open to gradients."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowgimbal.engines import plan
+from flowgimbal.engines.forecast import HORIZONS
+from flowgimbal.engines.plan import BEHIND, COURSE, FIRST_ROUNDS, HOMEWARD, PLANNED, RELAXED, ROUNDS, STIFFNESS, UNIT
+
+
+def _weights(times: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Weights (times, known) of ``plan.positions``."""
+    return plan.positions(times, known, np.eye(len(known)))
+
+
+@functools.lru_cache(maxsize=64)
+def _past(rate: float) -> Tensor:
+    """Weights (frames + 1, BEHIND, frames) of shown frames, newest first, for 0 .. ``frames`` that are known."""
+    step = plan.spacing(1 / rate) * UNIT
+    frames = math.ceil(BEHIND * step * rate) + 1
+    weights = np.zeros((frames + 1, BEHIND, frames))
+    for known in range(1, frames + 1):
+        ages = (1 + np.arange(known)) / rate
+        weights[known, :, :known] = _weights((1 + np.arange(BEHIND)) * step, ages)
+    return torch.from_numpy(weights).float()
+
+
+@functools.lru_cache(maxsize=64)
+def _ahead(rate: float, known: int) -> tuple[Tensor, Tensor]:
+    """Weights (COURSE, known + 1 + len(HORIZONS)) of the path ahead and its forecast; the room (COURSE, 1)."""
+    moments = np.arange(COURSE) * (plan.spacing(1 / rate) * UNIT)
+    times = np.concatenate([np.arange(known + 1) / rate, known / rate + HORIZONS])
+    room = plan.room(moments, known / rate)
+    return torch.from_numpy(_weights(moments, times)).float(), torch.from_numpy(room).float()[:, None]
+
+
+@functools.lru_cache(maxsize=64)
+def _operators(rate: float) -> tuple[Tensor, Tensor, Tensor]:
+    """``plan.operators``, and the weights (COURSE, COURSE) that take a course on to the next frame."""
+    count = plan.spacing(1 / rate)
+    moments = np.arange(COURSE) * (count * UNIT)
+    answer, past = (torch.from_numpy(part).float() for part in plan.operators(count))
+    return answer, past, torch.from_numpy(_weights(moments + 1 / rate, moments)).float()
+
+
+class Planners:
+    """``Planner`` of each of a batch of raw paths (B, T, LANES) in margins, of which ``look_ahead`` frames are known.
+
+    ``forecasts`` (B, T, len(HORIZONS), LANES) are relative to the due frame.
+    """
+
+    def __init__(self, raw: Tensor, forecasts: Tensor, rate: float, look_ahead: int) -> None:
+        self._raw, self._forecasts = raw[..., :PLANNED], forecasts[..., :PLANNED]
+        self._rate, self._look_ahead = rate, look_ahead
+        self._course = self._walls = raw.new_zeros(0)
+
+    def plan(self, frame: int, shown: Tensor) -> Tensor:
+        """Where to show ``frame``, relative to its raw position: (B, PLANNED).
+
+        ``shown`` (B, frames, LANES) is the path shown so far, newest first; beyond its beginning it may hold anything.
+        """
+        now = self._raw[:, frame, None]
+        known = min(self._look_ahead, self._raw.shape[1] - 1 - frame)
+        ahead, reach = _ahead(self._rate, known)
+        coming = torch.cat([self._raw[:, frame : frame + known + 1] - now, self._forecasts[:, frame]], 1)
+        middle = ahead @ coming
+        low, high = middle - reach, middle + reach
+        answer, past, onward = _operators(self._rate)
+        behind = _past(self._rate)
+        before = min(frame, behind.shape[2], shown.shape[1])
+        home = HOMEWARD * (answer @ middle)
+        if before:
+            home = home + past @ (behind[before, :, :before] @ (shown[:, :before, :PLANNED] - now))
+        if frame:
+            course = onward @ self._course - (now - self._raw[:, frame - 1, None])
+            walls = onward @ self._walls
+        else:
+            course = walls = torch.zeros_like(middle)
+        steady = course
+        for _ in range(ROUNDS if frame else FIRST_ROUNDS):
+            steady = home + STIFFNESS * (answer @ (course - walls))
+            wanted = walls + RELAXED * steady + (1 - RELAXED) * course
+            course = wanted.clamp(low, high)
+            walls = wanted - course
+        self._course, self._walls = course, walls
+        return steady[:, 0]

@@ -1,0 +1,104 @@
+"""The plan of the course."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from flowgimbal.engines.forecast import HORIZONS
+from flowgimbal.engines.motion import LANES
+from flowgimbal.engines.plan import COARSEST, FINEST, PLANNED, UNIT, WIDEST, Planner, spacing
+
+Array = NDArray[np.float64]
+
+
+def follow(path: Array, rate: float, look_ahead: int, shown: Array | None = None) -> Array:
+    """Plans (T, PLANNED) along a raw ``path`` (T, PLANNED), margins; the plan is what is shown unless ``shown`` is."""
+    planner, plans = Planner(), np.zeros_like(path)
+    seen = plans if shown is None else shown
+    for frame, now in enumerate(path):
+        times = np.arange(len(path[frame:][: look_ahead + 1])) / rate
+        ahead = path[frame:][: look_ahead + 1] - now
+        ahead = np.concatenate([ahead, np.repeat(ahead[-1:], len(HORIZONS), 0)])  # a forecast that all stays
+        times = np.concatenate([times, times[-1] + HORIZONS])
+        behind = seen[:frame][::-1] - now
+        moved = now - path[max(frame - 1, 0)]
+        plan = planner.plan(1 / rate, moved, (1 + np.arange(frame)) / rate, behind, times, ahead)
+        plans[frame] = now + plan if shown is None else plan
+    return plans
+
+
+def shake(path: Array, rate: float) -> float:
+    """RMS above 1.5 Hz."""
+    spectrum = np.fft.rfft(path[int(rate) :] * np.hanning(len(path) - int(rate))[:, None], axis=0)
+    spectrum[np.fft.rfftfreq(len(path) - int(rate), 1 / rate) < 1.5] = 0
+    return float(np.sqrt(np.square(np.abs(spectrum)).mean()))
+
+
+def walk(rate: float, size: float) -> Array:
+    times = np.arange(0, 8, 1 / rate)
+    bounce = np.sin(2 * np.pi * 2.1 * times) + 0.4 * np.sin(2 * np.pi * 5.3 * times)
+    return np.stack([size * bounce + 0.8 * times, 0.3 * size * bounce], 1)
+
+
+@pytest.mark.parametrize("rate", [10.0, 24.0, 25.0, 30.0, 60.0])
+def test_shake_goes_and_the_picture_stays_within_the_room(rate: float) -> None:
+    path = walk(rate, 0.4)
+    shown = follow(path, rate, int(rate / 2))
+    assert np.abs(shown - path).max() < WIDEST
+    assert shake(shown, rate) < 0.15 * shake(path, rate)
+
+
+def test_what_is_short_of_room_is_followed_early() -> None:
+    path = np.zeros((90, PLANNED))
+    path[45:] = 2.0 * np.clip(np.arange(45) / 6, 0, 1)[:, None]  # further than the room is wide, in a fifth of a second
+    shown = follow(path, 30.0, 15)
+    assert shown[44, 0] > 0.5  # on its way before it has to be
+    assert np.abs(shown - path).max() < WIDEST + 0.05
+    assert np.abs(np.diff(shown[:, 0], 2)).max() < 0.3 * np.abs(np.diff(path[:, 0], 2)).max()
+
+
+def test_what_stands_still_stays() -> None:
+    assert not follow(np.zeros((60, PLANNED)), 30.0, 5).any()
+
+
+def test_another_scene_begins_anew() -> None:
+    path, planner = walk(30.0, 0.4), Planner()
+    times, none = np.append(0.0, HORIZONS), np.zeros((1 + len(HORIZONS), PLANNED))
+    begin = (1 / 30, np.zeros(PLANNED), np.zeros(0), np.zeros((0, PLANNED)), times, none + path[1])
+    first = planner.plan(*begin)
+    planner.plan(1 / 30, path[1], np.array([1 / 30]), path[:1], times, none)
+    planner.restart()
+    assert np.array_equal(planner.plan(*begin), first)
+
+
+def test_moments_are_no_closer_than_frames() -> None:
+    for seconds in np.linspace(FINEST, COARSEST, 400):
+        assert seconds - 1e-6 <= spacing(seconds) * UNIT < seconds + UNIT
+    assert spacing(1e-6) == spacing(FINEST)
+    assert spacing(9.0) == spacing(COARSEST)
+
+
+@pytest.mark.parametrize("rate", [10.0, 25.0, 29.97, 30.0, 50.0])
+@pytest.mark.parametrize("look_ahead", [0, 5, 15])
+def test_training_sees_the_same(rate: float, look_ahead: int) -> None:
+    torch = pytest.importorskip("torch", reason="needs the train extra")
+    from flowgimbal.engines.training.plans import Planners
+
+    rng = np.random.default_rng(0)
+    path = np.cumsum(rng.normal(0, 0.2, (90, PLANNED)), 0)
+    shown = path + 0.3 * rng.normal(size=path.shape)
+    seen = min(90, int(2 * rate))
+    raw = torch.zeros(1, len(path), LANES)
+    raw[0, :, :PLANNED] = torch.from_numpy(path)
+    newest = (torch.arange(len(path)) + look_ahead).clamp(max=len(path) - 1)
+    held = (raw[:, newest] - raw)[:, :, None].expand(-1, -1, len(HORIZONS), -1)
+    planners, plans = Planners(raw, held, rate, look_ahead), []
+    past = torch.full((1, seen, LANES), 9.0)  # what was never shown must not count
+    for frame in range(len(path)):
+        plans.append(planners.plan(frame, past)[0].numpy())
+        now = torch.zeros(1, 1, LANES)
+        now[..., :PLANNED] = torch.from_numpy(shown[frame])
+        past = torch.cat([now, past[:, :-1]], 1)
+    expected = follow(path, rate, look_ahead, shown)
+    reach = slice(0, seen)  # later the training's past is shorter
+    assert np.array(plans)[reach] == pytest.approx(expected[reach], abs=2e-4)
