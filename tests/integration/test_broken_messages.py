@@ -46,6 +46,30 @@ def test_a_message_that_is_none_ends_its_stream(server, client, first):
     assert server.wait_for("stream ended")
 
 
+@pytest.mark.parametrize("first", [[], [pb.StreamRequest(config=pb.StreamConfig())]])
+def test_a_message_that_is_too_large_is_no_good_end(launch, connect, wire, first):
+    server = launch("--max-message-bytes", "100000", engine="identity")
+    stub = connect(server.address).stub
+    for count in range(1, 21):
+        with pytest.raises(grpc.RpcError) as caught:
+            list(stub.Stream(iter([*first, wire.frame(0, bytes(200_000))]), timeout=30))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "larger than max" in caught.value.details()
+        server.wait_for("stream ended", count)
+    assert errors(server) == []
+    assert {line["outcome"] for line in server.log if line["message"] == "stream ended"} == {"CANCELLED"}
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_compressed_messages_are_refused_and_not_unpacked(server, client, compression):
+    request = pb.GetServerInfoRequest()
+    with pytest.raises(grpc.RpcError) as caught:
+        client.stub.GetServerInfo(request, timeout=30, compression=compression)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "is disabled" in caught.value.details()
+    assert client.stub.GetServerInfo(request, timeout=30).version
+
+
 def test_reflection_answers_as_to_an_empty_request(server, client):
     before = len(errors(server))
     answers = [list(client.channel.stream_stream(REFLECTION)(iter([data]), timeout=30)) for data in (b"", BROKEN)]

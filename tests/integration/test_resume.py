@@ -93,10 +93,11 @@ async def test_a_live_stream_goes_on_and_does_not_jump(pair, frames):
             shifts[steady.frame_id] = project(steady.transform, np.array([[160.0], [90.0], [1.0]])).ravel()
     assert numbers == sorted(set(numbers))
     assert numbers[-1] > 60
-    # Those dropped after the last that came back are told by nobody.
-    assert len(numbers) + stream.dropped >= numbers[-1] + 1 - 2
+    assert len(numbers) + stream.dropped == stream.sent == FRAMES
     steps = {b: float(np.abs(shifts[b] - shifts[a]).max()) / (b - a) for a, b in itertools.pairwise(numbers)}
-    assert max(steps[n] for n in numbers[1:] if 40 < n < 60) <= 1.5 * max(steps[n] for n in numbers[1:] if n <= 40)
+    # On a machine that is busy enough, none of them comes back.
+    around = max((steps[n] for n in numbers[1:] if 40 < n < 60), default=0.0)
+    assert around <= 1.5 * max(steps[n] for n in numbers[1:] if n <= 40)
 
 
 async def test_one_that_comes_back_is_waited_for(launch, frames):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import takewhile
 
 from flowgimbal.client.key import depends, is_key
 from flowgimbal.client.settings import encoding_from_proto
@@ -12,7 +13,11 @@ from flowgimbal.v1 import stabilizer_pb2 as pb
 LIVE_FRAMES = 8
 """Pictures on their own that a live stream sends again, besides the look-ahead's: older ones nobody waits for."""
 MAX_REORDERED = 32
-"""Frames that may overtake one on its way back, with room to spare: pictures return in the order of presentation."""
+"""Frames that may overtake one on its way back, with room to spare: pictures return in the order of presentation.
+
+By that order a unit taken earlier than one that came back is lost. But units with B-frames may bear the times of their
+sending, so it may still come until so many follow it, or another server has the stream.
+"""
 MOST_FRAMES = 1200
 MOST_BYTES = 256 << 20
 
@@ -23,6 +28,15 @@ class _Item:
     number: int
     size: int
     key: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """A frame that has not come back: its place among all that were put, and when it was taken."""
+
+    place: int
+    time_ns: int
+    still: bool
 
 
 class Kept:
@@ -38,19 +52,24 @@ class Kept:
         self._items: deque[_Item] = deque()
         self._bytes = 0
         self._cursor = 0
-        self._reordered = 0
-        self._out: deque[int] = deque()
+        self._count = 0
+        self._out: dict[int, _Out] = {}  # by number, in order
+        self._overtaken: dict[int, _Out] = {}  # most likely lost, and yet they may come
         self._last: int | None = None  # of those that were put
         self._newest: int | None = None  # of those that came back
-        self.lost = 0
-        """Frames that will not come back: others did that were sent after them."""
+        self._lost = 0
+
+    @property
+    def lost(self) -> int:
+        """Frames that will not come back: others did that follow them, or there are too many."""
+        return self._lost + len(self._overtaken)
 
     @property
     def returned(self) -> int | None:
         """The frame_id up to which all came back that will; None before the first."""
         if self._newest is None:
             return None
-        last = min(self._newest, self._out[0] - 1) if self._out else self._newest
+        last = min(self._newest, next(iter(self._out)) - 1) if self._out else self._newest
         return last if last >= 0 else None
 
     @property
@@ -78,15 +97,17 @@ class Kept:
         encoding, data = encoding_from_proto(frame.encoding), frame.data
         still = encoding is None or not depends(encoding)
         self._items.append(_Item(request, frame.frame_id, len(data), encoding is None or is_key(data, encoding)))
-        self._out.append(frame.frame_id)
+        self._out[frame.frame_id] = _Out(self._count, frame.capture_time_ns, still)
+        self._count += 1
         self._last = frame.frame_id
         self._bytes += len(data)
-        self._reordered = 0 if still else MAX_REORDERED
+        if not self._lossless and len(self._out) > MOST_FRAMES:
+            self._lose(next(iter(self._out)))
         while self._items[0].number < frame.frame_id and (
             self._bytes > MOST_BYTES
             or len(self._items) > (self._stills if still and not self._lossless else MOST_FRAMES)
         ):
-            if self._lossless and self._items[0].number == self._out[0]:
+            if self._lossless and self._items[0].number in self._out:
                 return
             self._forget(1)
 
@@ -96,21 +117,19 @@ class Kept:
         return self._items[self._cursor - 1].request
 
     def rewind(self) -> None:
-        """To another server all have to be sent."""
+        """To another server all have to be sent, from whom nothing comes back that others overtook at the last one."""
         self._cursor = 0
+        self._lost += len(self._overtaken)
+        self._overtaken.clear()
 
     def came_back(self, number: int) -> bool:
-        """Frame ``number`` came back; False if it did before."""
-        if number not in self._out:
+        """Frame ``number`` came back; False if it did before, or was lost."""
+        back = self._out.pop(number, None) or self._overtaken.pop(number, None)
+        if back is None:
             return False
-        place = self._out.index(number)
-        del self._out[place]
         self._newest = number if self._newest is None else max(number, self._newest)
         if not self._lossless:
-            missing = max(0, place - self._reordered)
-            self.lost += missing
-            for _ in range(missing):
-                self._out.popleft()
+            self._overtake(number, back)
         start = 0
         for index, item in enumerate(self._items):
             if item.number > (self.returned or 0):
@@ -119,6 +138,18 @@ class Kept:
                 start = index
         self._forget(start)
         return True
+
+    def _overtake(self, number: int, by: _Out) -> None:
+        for earlier, out in [*self._overtaken.items(), *takewhile(lambda item: item[0] < number, self._out.items())]:
+            if out.still or out.place + MAX_REORDERED < by.place:
+                self._lose(earlier)
+            elif out.time_ns < by.time_ns and earlier in self._out:
+                self._overtaken[earlier] = self._out.pop(earlier)
+
+    def _lose(self, number: int) -> None:
+        self._out.pop(number, None)
+        self._overtaken.pop(number, None)
+        self._lost += 1
 
     def _forget(self, count: int) -> None:
         for _ in range(count):

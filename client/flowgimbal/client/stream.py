@@ -55,6 +55,7 @@ class Stream:
         self._next_id = 0
         self._frame_rate: float | None = None
         self._half_closed = False
+        self._over = False
         self.sent = 0
         self.received = 0
 
@@ -72,8 +73,8 @@ class Stream:
 
     @property
     def dropped(self) -> int:
-        """Frames sent that will not come back, as far as is known."""
-        return self._road.dropped
+        """Frames sent that will not come back, as far as is known; once ``receive`` gave None, all that did not."""
+        return self.sent - self.received if self._over else self._road.dropped
 
     @property
     def in_flight(self) -> int:
@@ -136,6 +137,8 @@ class Stream:
             steady = frame_from_proto(response.frame)
             self.received += 1
             return steady
+        # The server tells of what it dropped with the next frame that it returns: after the last there is none.
+        self._over = True
         return None
 
     async def half_close(self) -> None:

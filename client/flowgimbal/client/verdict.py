@@ -1,8 +1,9 @@
 """The status that the server ended a call with, kept safe from a flaw of grpc.aio.
 
-A write that is under way while the server ends the stream fails, and grpc.aio (seen in 1.85) then replaces the call's
-status by INTERNAL, "Internal error from Core", even where the server's own status has come in before: one stream in
-ten that ends with an error loses its reason. So it is copied in the moment it arrives.
+A write that is under way while the server ends the stream fails, and grpc.aio (seen in 1.83 and 1.85;
+https://github.com/grpc/grpc/issues/36066) then replaces the call's status by INTERNAL, "Internal error from Core", even
+where the server's own status has come in before: of streams that are refused while they send, every third loses its
+reason. So it is copied in the moment it arrives.
 """
 
 from __future__ import annotations

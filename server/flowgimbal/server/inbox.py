@@ -18,6 +18,10 @@ Context = grpc.aio.ServicerContext[pb.StreamRequest, pb.StreamResponse]
 DRAIN_LISTEN_SECONDS = 0.25
 """How long, in all, a draining server waits for frames that were sent already and are still in gRPC's buffers."""
 
+END_SECONDS = 0.02
+"""How long the end of the input has to last. A message that is larger than the limit looks like it, and gRPC cancels
+the call about a millisecond later: meanwhile the stream would end well, and gRPC log an error."""
+
 
 async def receive(context: grpc.aio.ServicerContext[Any, Any]) -> Any:
     """The next message of a call, EOF after the last; raises InvalidArgument for bytes that are none."""
@@ -55,7 +59,10 @@ class Inbox:
             if not reading.done():
                 return None
             request = reading.result()
-            return request if isinstance(request, pb.StreamRequest) else None
+            if isinstance(request, pb.StreamRequest):
+                return request
+            await asyncio.sleep(END_SECONDS)
+            return None
         finally:
             reading.cancel()
             alarm.cancel()

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import subprocess
 import sys
 import time
@@ -34,7 +35,8 @@ class Watched:
 
     def __init__(self, *flags: str) -> None:
         command = [sys.executable, "-m", "flowgimbal.server", "--listen", "127.0.0.1:0", "--log-format", "json"]
-        self.process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
+        environment = os.environ | {"GRPC_VERBOSITY": "NONE"}  # as `flowgimbal serve`
+        self.process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True, env=environment)
         self.log: list[dict[str, object]] = []
         assert self.process.stderr is not None
         for line in self.process.stderr:

@@ -27,6 +27,7 @@ from flowgimbal.client import (
     Unavailable,
     Unsupported,
 )
+from flowgimbal.client.verdict import WRITE_FAILED, Verdict
 
 PICTURE = np.zeros((4, 6, 3), np.uint8)
 
@@ -107,6 +108,47 @@ async def test_a_write_after_the_server_ended_says_why_it_ended(address, echo):
             await send_for_ever(stream)
         with pytest.raises(CorruptFrame):
             await stream.receive()
+
+
+class Overwritten:
+    """A call of grpc.aio's that has ended, whose status a failing write replaces."""
+
+    status = grpc.StatusCode.INVALID_ARGUMENT, "what went wrong"
+
+    def add_done_callback(self, callback) -> None:
+        self.end = callback
+
+    def done(self) -> bool:
+        return True
+
+    def cancelled(self) -> bool:
+        return False
+
+    async def code(self) -> grpc.StatusCode:
+        return self.status[0]
+
+    async def details(self) -> str:
+        return self.status[1]
+
+    async def metadata(self) -> grpc.aio.Metadata:
+        return grpc.aio.Metadata()
+
+    initial_metadata = trailing_metadata = metadata
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_status_that_a_failing_write_replaces_is_kept(late):
+    call = Overwritten()
+    verdict, status, replaced = Verdict(call), call.status, (grpc.StatusCode.INTERNAL, WRITE_FAILED)
+    if late:
+        call.status = replaced
+        call.end(call)
+        call.status = status
+    else:
+        call.end(call)
+        call.status = replaced
+    ending = await verdict.error()
+    assert (ending.code(), ending.details()) == status
 
 
 async def test_the_time_to_retry_after(address, echo):

@@ -12,7 +12,7 @@ import pytest
 from av.codec.context import CodecContext
 from av.video.frame import VideoFrame
 
-from flowgimbal.client import Encoding
+from flowgimbal.client import Encoding, StreamSettings
 from flowgimbal.client.errors import MediaError
 from flowgimbal.client.key import is_key
 from flowgimbal.client.live import backlog as backlogs
@@ -22,6 +22,7 @@ from flowgimbal.client.live.clock import JUMP_NS, SourceClock
 from flowgimbal.client.live.fan import Fan
 from flowgimbal.client.live.intake import Intake
 from flowgimbal.client.live.metadata import Metadata
+from flowgimbal.client.live.relay import Relay
 from flowgimbal.client.sinks.mux import MuxSink
 from flowgimbal.client.sinks.shot import Shot
 from flowgimbal.client.sources.choose import live_source
@@ -220,6 +221,22 @@ def test_a_source_that_cannot_be_opened_at_first_is_a_failure(tmp_path):
     assert ended.wait(30)
     intake.join(30)
     assert "none.mp4: cannot be opened" in str(intake.failure)
+
+
+class Ending(Flaky):
+    """A source of three units."""
+
+    ends = True
+
+    def units(self):
+        yield from (unit(number, not number, number * S) for number in range(3))
+
+
+async def test_the_last_frames_are_counted_even_if_a_server_drops_them(address, echo):
+    echo.lost = 2
+    relay = Relay(lambda: Ending([], 0), [], address, StreamSettings())
+    await relay.run()
+    assert (relay.returned, relay.dropped, relay.unsent) == (2, 1, 0)
 
 
 class Slow:

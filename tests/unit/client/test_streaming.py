@@ -88,6 +88,14 @@ async def test_lock_step_does_not_deadlock_on_the_look_ahead(address, echo):
         assert await stream.receive() is None
 
 
+@pytest.mark.parametrize("resume", [False, True])
+async def test_frames_dropped_after_the_last_that_came_back_are_told_at_the_end(address, echo, resume):
+    echo.lost = 4
+    async with Client(address) as client, client.stream(mode="live", resume=resume) as stream:
+        numbers = [steady.frame_id async for steady in stream.stabilize(picture(i) for i in range(5))]
+        assert (numbers, stream.sent, stream.dropped, stream.in_flight) == ([0, 1, 2, 3], 5, 1, 0)
+
+
 async def test_a_receive_that_is_given_up_loses_nothing(address):
     async with Client(address) as client, client.stream() as stream:
         with pytest.raises(TimeoutError):

@@ -95,6 +95,15 @@ def test_what_is_no_access_unit_is_told_apart(encoder):
             read(key[:length], syntax)
 
 
+@pytest.mark.parametrize("encoder", SYNTAX)
+@pytest.mark.parametrize("before", [0, 6])
+def test_what_comes_before_the_first_slice_is_bounded(encoder, before):
+    key = units(encoder, 64, 64, tune="zerolatency")[0]
+    padded = key[:before] + bytes(1 << 20) + key[before:]
+    with pytest.raises(NotAnAccessUnit, match="start code" if before == 0 else "no slice in its first 1048576 bytes"):
+        read(padded, SYNTAX[encoder])
+
+
 @given(st.binary(max_size=300))
 def test_the_parser_survives_anything(tail):
     for syntax, header in ((H264, b"\x67"), (HEVC, b"\x42\x01")):

@@ -168,6 +168,7 @@ class Relay:
                 self.size = steady.width, steady.height
                 if fan.put(self._shot(steady)):
                     self.returned += 1
+            self.dropped = before + stream.dropped  # those after the last that came back, too
         finally:
             sending.cancel()
             (outcome,) = await asyncio.gather(sending, return_exceptions=True)

@@ -14,6 +14,7 @@ from flowgimbal.server.codecs.bits import Bits, OutOfBits
 _START = b"\0\0\1"
 _MAX_PARAMETER_SET = 1024  # longer ones exist in no camera; reading them bit by bit would cost too much
 _MAX_UNITS = 256  # before the first slice
+_MAX_BEFORE = 1 << 20  # bytes before it, user data above all: every stream waits while they are searched
 _USER_DATA = frozenset({4, 5})  # SEI: registered (ITU-T T.35) and unregistered user data
 
 
@@ -59,7 +60,7 @@ def read(data: bytes, syntax: Syntax) -> AccessUnit:
     """What the access unit says of itself; raises NotAnAccessUnit."""
     size: tuple[int, int] | None = None
     user_data: list[bytes] = []
-    start = data.find(_START)
+    start = data.find(_START, 0, _MAX_BEFORE)
     if start < 0 or data[:start].strip(b"\0"):
         raise NotAnAccessUnit("it does not begin with a start code (00 00 01)")
     for _ in range(_MAX_UNITS):
@@ -69,9 +70,9 @@ def read(data: bytes, syntax: Syntax) -> AccessUnit:
         kind = syntax.kind(data[begin])
         if kind in syntax.slices:
             return AccessUnit(size, tuple(user_data), start - (1 if start and not data[start - 1] else 0))
-        end = data.find(_START, begin)
+        end = data.find(_START, begin, _MAX_BEFORE)
         if end < 0:
-            raise NotAnAccessUnit("there is no slice in it")
+            raise NotAnAccessUnit(f"there is no slice in its first {min(len(data), _MAX_BEFORE)} bytes")
         if not syntax.base(data[begin : begin + syntax.header]):
             start = end
             continue
