@@ -6,7 +6,7 @@ import asyncio
 import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING = 0, 1, 3, 4, 6
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0, 1, 3, 4, 6, 9
 END_STREAM, END_HEADERS = 1, 4
 MAX_FRAME = 16_384
 STREAM = "/flowgimbal.v1.StabilizerService/Stream"
@@ -22,7 +22,11 @@ def call(stream: int, path: str = STREAM, **more: str) -> bytes:
     fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x", "te": "trailers"}
     fields |= {"content-type": "application/grpc"} | {name.replace("_", "-"): value for name, value in more.items()}
     block = b"".join(b"\0" + _string(name) + _string(value) for name, value in fields.items())
-    return frame(HEADERS, END_HEADERS, stream, block)
+    parts = [block[at : at + MAX_FRAME] for at in range(0, len(block), MAX_FRAME)]
+    return b"".join(
+        frame(CONTINUATION if number else HEADERS, END_HEADERS if part is parts[-1] else 0, stream, part)
+        for number, part in enumerate(parts)
+    )
 
 
 def message(data: bytes, announced: int | None = None, *, compressed: bool = False) -> bytes:
