@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 EDGES = np.array([0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 31, 38, 48, 60], np.float64) / 30.0
-BINS = len(EDGES) - 1
+WIDTHS = np.diff(EDGES)
+BINS = len(WIDTHS)
 REACH = float(EDGES[-1])  # seconds, to both sides
 
 Array = NDArray[np.float64]
@@ -24,7 +25,7 @@ def bin_means(times: Array, values: Array) -> tuple[Array, Array]:
     count = len(times)
     if count < 2:
         return np.zeros((BINS, *values.shape[1:])), np.zeros(BINS)
-    steps = np.diff(times)
+    steps = times[1:] - times[:-1]
     edges = np.clip(EDGES, times[0], times[-1])
     index = np.clip(np.searchsorted(times, edges, side="right") - 1, 0, count - 2)
     part = edges - times[index]
@@ -35,9 +36,9 @@ def bin_means(times: Array, values: Array) -> tuple[Array, Array]:
     row = np.arange(len(EDGES))
     parts[row, index] = 0.5 * sides[index] + part - tail
     parts[row, index + 1] = tail
-    widths = np.diff(edges)
+    widths = edges[1:] - edges[:-1]
     seen = widths > 1e-9
-    weights = np.diff(parts, axis=0) * (seen / np.where(seen, widths, 1.0))[:, None]
+    weights = (parts[1:] - parts[:-1]) * (seen / np.where(seen, widths, 1.0))[:, None]
     # A sliver that rounding left of a bin counts for nothing: its mean is none, and must not be taken for one.
-    cover = seen * widths / np.diff(EDGES)
+    cover = seen * widths / WIDTHS
     return (weights @ values.reshape(count, -1)).reshape(BINS, *values.shape[1:]), cover
