@@ -59,7 +59,9 @@ def packed(trace: Trace) -> bytes:
     """For the wire."""
     point, course = trace.point, trace.course
     head = _HEAD.pack(VERSION, trace.time_ns, point.seconds, trace.room, trace.extent, course.spacing)
-    values = np.concatenate([point.coefficients, point.moved, point.offset, course.positions, course.walls], None)
+    # Where next to no room is left a wall may be leaned on without an end; as a beginning, far is far enough.
+    begin = np.clip([course.positions, course.walls], -FARTHEST, FARTHEST)
+    values = np.concatenate([point.coefficients, point.moved, point.offset, begin], None)
     return head + values.astype("<f4").tobytes()
 
 

@@ -70,7 +70,6 @@ class Window:
         self._past: deque[_Past] = deque(maxlen=KEPT)
         self._waiting: deque[Step] = deque()
         self._forecaster = Forecaster()
-        self._planner = Planner()
         self._now: tuple[float, NDArray[np.float64], Points] | None = None
 
     def __len__(self) -> int:
@@ -86,6 +85,7 @@ class Window:
         """Another part of the picture's sides stays visible: look there from now on."""
         self._points = lattice(ROWS, COLUMNS, self._aspect, extent=extent).astype(np.float64)
         self._margin = max(1.0 - extent, LEAST_CROP)
+        self._planner = Planner()  # a course is in margins
 
     def restore(self, points: Iterable[Point], course: Course) -> None:
         """Take over another window's path, oldest point first, and its course; a point without time begins it anew."""

@@ -58,6 +58,11 @@ def test_the_course_is_kept():
     assert trace.course.walls == pytest.approx(walls, rel=1e-6)
 
 
+def test_walls_that_were_leaned_on_without_an_end_break_no_path():
+    (trace,) = resume.read(pb.Resume(path=[point(1 / 30, Course(8, walls=np.full((COURSE, PLANNED), 1e7)))])).path
+    assert trace.course.walls == pytest.approx(resume.FARTHEST)
+
+
 @pytest.mark.parametrize("course", [Course(spacing(COARSEST) + 1), Course(8, np.full((COURSE, PLANNED), np.nan))])
 def test_a_course_that_nobody_planned_is_refused(course):
     with pytest.raises(InvalidArgument, match="on no path"):

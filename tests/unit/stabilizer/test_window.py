@@ -111,3 +111,11 @@ def test_a_path_that_began_anew_is_taken_over_from_there() -> None:
     assert np.isfinite(seen).all()
     assert not seen.any()  # what was before the new beginning is not in it
     assert cover[:BINS].sum() == pytest.approx(2)  # bins of a frame each
+
+
+def test_another_crop_begins_another_course() -> None:
+    window = Window(aspect=0.5, extent=0.9)
+    run(window, [shift(0.0, restart=True)] + [shift(0.01)] * 9)
+    assert window.course.spacing
+    window.aim(0.8)
+    assert not window.course.spacing
