@@ -152,9 +152,10 @@ async def test_the_certificate_is_swapped_under_four_streams(launch, papers, tmp
         async with Client(server.address, **options) as client, client.stream(mode="lossless") as stream:
             return [steady.frame_id async for steady in stream.stabilize(frames())]
 
-    running = [asyncio.ensure_future(run()) for _ in range(4)]
-    for _ in running:
-        await halfway.acquire()
+    running = asyncio.gather(*(run() for _ in range(4)))
+    for _ in range(4):
+        await asyncio.wait([running, asyncio.ensure_future(halfway.acquire())], return_when=asyncio.FIRST_COMPLETED)
+        assert not running.done(), await running
     fresh = trustme.CA()  # server, clients and authority, all of another house
     fresh.cert_pem.write_to_path(mine.ca)
     mine.write("server", fresh.issue_cert("127.0.0.1"))
@@ -162,7 +163,7 @@ async def test_the_certificate_is_swapped_under_four_streams(launch, papers, tmp
     mine.write("camera", fresh.issue_cert("camera-7"))
     assert await outcome(server.address, tls=mine.tls(mine.camera), token=TOKEN) == "in"
     swapped.set()
-    assert await asyncio.gather(*running) == [list(range(60))] * 4
+    assert await running == [list(range(60))] * 4
     assert server.wait_for("the certificates were read again")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import threading
 from pathlib import Path
 
 import grpc
@@ -20,6 +21,7 @@ class Certificates:
     def __init__(self, config: ServeConfig) -> None:
         self._paths = [Path(path) for path in (config.tls_key, config.tls_certificate, config.tls_client_ca) if path]
         self._complaint = ""
+        self._reading = threading.Lock()
         try:
             self._contents = self._read()
             _check(self._paths)
@@ -29,23 +31,32 @@ class Certificates:
     def credentials(self) -> grpc.ServerCredentials:
         """For the ports that speak TLS; clients must show a certificate if their authorities were given."""
         mutual = len(self._paths) > 2
-        return grpc.dynamic_ssl_server_credentials(_configuration(self._contents), self.fetch, mutual)
+        first = _configuration(self._contents)
+        return grpc.dynamic_ssl_server_credentials(first, self.fetch, mutual)  # type: ignore[arg-type]  # None may come
 
-    def fetch(self) -> grpc.ServerCertificateConfiguration:
-        """The certificates in force. Files that do not fit together, as between two copies, change nothing."""
-        try:
-            contents = self._read()
-            if contents != self._contents:
-                _check(self._paths)
-                if self._read() == contents:
-                    self._contents = contents
-                    logger.info("the certificates were read again")
-            self._complaint = ""
-        except (OSError, ValueError) as error:
-            if self._complaint != (why := _why(error)):
-                logger.error("the certificates stay as they were: %s", why)
-            self._complaint = why
-        return _configuration(self._contents)
+    def fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """The certificates if they are others now, else None. Files that do not fit together change nothing.
+
+        gRPC takes whatever comes for new and prepares its TLS anew, under other handshakes that are under way: these
+        then fail, and may take the process with them.
+        """
+        with self._reading:
+            try:
+                contents = self._read()
+                changed = contents != self._contents
+                if changed:
+                    _check(self._paths)
+                    changed = self._read() == contents  # not between two copies
+                self._complaint = ""
+            except (OSError, ValueError) as error:
+                if self._complaint != (why := _why(error)):
+                    logger.error("the certificates stay as they were: %s", why)
+                self._complaint, changed = why, False
+            if not changed:
+                return None
+            self._contents = contents
+        logger.info("the certificates were read again")
+        return _configuration(contents)
 
     def _read(self) -> list[bytes]:
         return [path.read_bytes() for path in self._paths]
