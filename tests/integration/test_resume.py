@@ -95,8 +95,7 @@ async def test_a_live_stream_goes_on_and_does_not_jump(pair, frames):
     assert numbers[-1] > 60
     assert len(numbers) + stream.dropped == stream.sent == FRAMES
     steps = {b: float(np.abs(shifts[b] - shifts[a]).max()) / (b - a) for a, b in itertools.pairwise(numbers)}
-    # On a machine that is busy enough, none of them comes back.
-    around = max((steps[n] for n in numbers[1:] if 40 < n < 60), default=0.0)
+    around = max(steps[number] for number in [n for n in numbers if n > 40][:20])
     assert around <= 1.5 * max(steps[n] for n in numbers[1:] if n <= 40)
 
 

@@ -17,6 +17,5 @@ COMPONENTS = 8  # principal components of flow beyond the eight fields of a homo
 ROWS, COLUMNS = 9, 13  # lattice over the visible part of the picture
 RAW = 2 * BINS  # taps of the raw path: past bins, then future bins
 SHOWN = BINS + 1  # taps of the shown path: the last frame, then past bins
-
 TAPS = RAW + SHOWN + len(HORIZONS) + 1  # then the raw path as it is forecast, and last the plan
 CONDITIONS = 4  # strength, log(30 x seconds per frame), log(10 x crop ratio), log(height / width)

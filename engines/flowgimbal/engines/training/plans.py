@@ -11,10 +11,21 @@ from torch import Tensor
 
 from flowgimbal.engines import plan
 from flowgimbal.engines.forecast import HORIZONS
-from flowgimbal.engines.plan import BEHIND, COURSE, FIRST_ROUNDS, HOMEWARD, PLANNED, RELAXED, ROUNDS, STIFFNESS, UNIT
+from flowgimbal.engines.plan import (
+    BEHIND,
+    COURSE,
+    FIRST_ROUNDS,
+    HOMEWARD,
+    PLANNED,
+    RELAXED,
+    ROUNDS,
+    STIFFNESS,
+    UNIT,
+    Array,
+)
 
 
-def _weights(times: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _weights(times: Array, known: Array) -> Array:
     """Weights (times, known) of ``plan.positions``."""
     return plan.positions(times, known, np.eye(len(known)))
 
