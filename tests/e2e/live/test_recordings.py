@@ -6,6 +6,7 @@ import signal
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from e2e.live.programs import live
 from e2e.live.recordings import grown, lines_of, times_of
 
@@ -41,14 +42,28 @@ def test_an_interrupted_recording_is_whole(run, tmp_path):
     assert len(times_of(movie)) >= 20
 
 
-def test_it_does_not_write_over_its_source(flowgimbal, tmp_path):
+@pytest.mark.parametrize(
+    ("source", "sink"),
+    [
+        ("clip.mp4", "clip.mp4"),
+        ("clip.mp4", "file:clip.mp4"),
+        ("clip.mp4", "y4m:clip.mp4"),
+        ("file:clip.mp4", "raw:./clip.mp4"),
+        ("raw:clip.mp4?size=64x48", "raw:clip.mp4"),
+    ],
+)
+def test_it_does_not_write_over_its_source(flowgimbal, tmp_path, source, sink):
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(BUNDLED_CLIP.read_bytes())
-    done = flowgimbal("live", "--source", clip, "--sink", clip)
+    done = flowgimbal("live", "--source", source, "--sink", sink)
     assert (done.returncode, clip.read_bytes()) == (2, BUNDLED_CLIP.read_bytes())
     assert "is the source" in done.stderr
-    done = flowgimbal("live", "--source", clip, "--sink", "a.mkv", "--record-raw", "a.mkv")
-    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(("one", "other"), [("a.mkv", "./a.mkv"), ("y4m:a", "raw:a"), ("-", "y4m:-")])
+def test_two_sinks_do_not_write_to_one_place(flowgimbal, one, other):
+    done = flowgimbal("live", "--source", BUNDLED_CLIP, "--sink", one, "--sink", other)
+    assert (done.returncode, done.stdout) == (2, "")
     assert "given twice" in done.stderr
 
 

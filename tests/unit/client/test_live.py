@@ -340,7 +340,7 @@ def test_a_recording_that_fails_again_and_again_leaves_one_file(tmp_path, monkey
         sink.write(Shot(clip[0], Encoding.H264, 64, 48, attempt * S, True))
         sink._out.drop()  # as after a write that failed
     assert [path.name for path in tmp_path.iterdir()] == ["out.ts"]
-    monkeypatch.setattr("flowgimbal.client.sinks.mux.LEAST", 1)
+    monkeypatch.setattr("flowgimbal.client.sinks.output.LEAST", 1)
     sink.write(Shot(clip[0], Encoding.H264, 64, 48, 9 * S, True))
     sink.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out-2.ts", "out.ts"]

@@ -54,12 +54,17 @@ class Config(ServerOptions, Page):
             raise ValueError("source: where do the pictures come from? e.g. --source rtsp://camera/stream, or test:")
         if not self.sink and not self.record_raw and not self.web:
             raise ValueError("sink: where do the pictures go? e.g. --sink udp://127.0.0.1:5600, or steady.mp4")
-        targets = [path for path in (*self.sink, self.record_raw) if path and "://" not in path and path != "-"]
-        for path in targets:
-            if targets.count(path) > 1:
-                raise ValueError(f"sink: {path} is given twice")
-            if Path(path).is_file() and Path(self.source).is_file() and Path(path).samefile(self.source):
-                raise ValueError(f"sink: {path} is the source; give it another name")
+        from flowgimbal.client.sinks import choose
+        from flowgimbal.client.sources import opening
+
+        source = Path(opening.target_of(self.source))
+        targets = [choose.target_of(url) for url in (*self.sink, self.record_raw) if url and "://" not in url]
+        places = [Path(target).resolve() for target in targets]
+        for target, place in zip(targets, places, strict=True):
+            if places.count(place) > 1:
+                raise ValueError(f"sink: {target} is given twice")
+            if place.is_file() and source.is_file() and place.samefile(source):
+                raise ValueError(f"sink: {target} is the source; give it another name")
         if not 0 < self.frame_rate <= 1000:
             raise ValueError(f"frame_rate: {self.frame_rate} is not within (0, 1000]")
 

@@ -18,3 +18,9 @@ def live_sink(url: str) -> Sink:
     if url.partition(":")[0] in FORMATS:
         return PlaneSink(url)
     return MuxSink(url)
+
+
+def target_of(url: str) -> str:
+    """What a sink writes to: ``url`` without what says how."""
+    kind, _, target = url.partition(":")
+    return (target if kind in FORMATS else url).removeprefix("file:")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import logging
-import sys
 import time
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -16,19 +13,14 @@ from flowgimbal.client.errors import MediaError
 from flowgimbal.client.redact import shown
 from flowgimbal.client.settings import Encoding
 from flowgimbal.client.sinks import srt
-from flowgimbal.client.sinks.output import Output
+from flowgimbal.client.sinks.output import PIPE, Output
 from flowgimbal.client.sinks.reach import ANSWER_SECONDS, reach
 from flowgimbal.client.sinks.shot import Shot
 
-logger = logging.getLogger(__name__)
-
 CLOCK = Fraction(1, 90_000)
-PIPE = "-"
 _FORMATS = {"udp": "mpegts", "rtp": "rtp", "rtsp": "rtsp", "srt": "mpegts", "tcp": "mpegts", "rtmp": "flv"}
 _RAW = {Encoding.H264: "h264", Encoding.HEVC: "hevc", Encoding.JPEG: "mjpeg"}
 SLOW_SECONDS = 1.0
-LEAST = 25
-"""Shots that make a recording worth keeping when it has to be begun anew."""
 _ANSWERING = ("rtsp", "rtmp")
 _MICROSECONDS = str(round(ANSWER_SECONDS * 1e6))
 _TS_PACKETS = 1316  # seven of 188 bytes: what fits into a datagram
@@ -46,12 +38,10 @@ class MuxSink:
         self._scheme = url.partition("://")[0].lower() if "://" in url else ""
         if self._scheme == "srt":
             srt.check(url)
-        self._out = Output(self.name)
+        self._out = Output(self.name, url)
         self._stream: Any = None
         self._made_for: object = None
         self._last = -(1 << 62)  # times before a source's zero are negative
-        self._recording = ""
-        self._written = 0  # shots, to the recording that was begun last
         self._slow = False  # the last attempt to open it took long, and held up every thread: look first
         self._zero_ns = 0
         self._klv: Any = None
@@ -82,7 +72,7 @@ class MuxSink:
             packet.pts = max(_ticks(shot.time_ns - self._zero_ns), self._last)
             packet.is_keyframe = shot.key
             self._out.container.mux(packet)
-            self._written += 1
+            self._out.written += 1
             if self._klv is not None and shot.klv:
                 self._write_klv(shot)
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -92,7 +82,6 @@ class MuxSink:
 
     def close(self) -> None:
         """See ``Sink``."""
-        self._recording = ""
         self._out.close()
 
     def _open(self, shot: Shot) -> None:
@@ -103,7 +92,7 @@ class MuxSink:
         self._zero_ns = 0 if self._scheme or self._url == PIPE else shot.start_ns
         if self._slow or self._scheme not in _ANSWERING:  # there it is the name alone that is looked up
             reach(self._url)
-        target: Any = self._target()
+        target = self._out.target()
         options = {"flush_packets": "1"}
         if self._scheme == "udp" and "pkt_size" not in self._url:
             target = f"{target}{'&' if '?' in target else '?'}pkt_size={_TS_PACKETS}"
@@ -129,27 +118,6 @@ class MuxSink:
             self._last_klv = max(self._last_klv, _ticks(shot.time_ns + klv.offset_ns - self._zero_ns))
             packet.pts = packet.dts = self._last_klv
             self._out.container.mux(packet)
-
-    def _target(self) -> Any:
-        if self._url == PIPE:
-            return sys.stdout.buffer
-        behind = self._out.behind(self._url)
-        if behind is not None:
-            return behind
-        if self._scheme:
-            return self._url
-        # Neither what this recording has, where it had to be begun anew, nor an earlier flight's is overwritten. What a
-        # full disk took next to nothing of is: it is tried every second.
-        if self._recording and self._written < LEAST:
-            return self._recording
-        path, number = Path(self._url), 1
-        while path.is_file():
-            number += 1
-            path = path.with_name(f"{Path(self._url).stem}-{number}{path.suffix}")
-        if number > 1:
-            logger.info("%s is there already: recording to %s", self.name, path)
-        self._recording, self._written = str(path), 0
-        return self._recording
 
 
 def _ticks(nanoseconds: int) -> int:

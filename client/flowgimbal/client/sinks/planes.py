@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +15,6 @@ from flowgimbal.client.settings import Encoding
 from flowgimbal.client.sinks.output import Output
 from flowgimbal.client.sinks.shot import Shot
 
-PIPE = "-"
 FIRST = 5
 CAMERA = "v4l2"
 FORMATS = {"y4m": "yuv4mpegpipe", "raw": "rawvideo", CAMERA: CAMERA}
@@ -37,7 +35,7 @@ class PlaneSink:
         if kind == CAMERA and not self._target.startswith("/dev/"):
             raise MediaError(f"{self.name}: write {CAMERA}:/dev/videoN, a device of v4l2loopback")
         self._decoder: Any = None
-        self._out = Output(self.name)
+        self._out = Output(self.name, self._target)
         self._stream: Any = None
         self._first: list[tuple[int, Any]] = []
         self._size = (0, 0)
@@ -70,6 +68,7 @@ class PlaneSink:
                 self._begin()
             return
         if (picture.width, picture.height) != self._size:
+            self.close()  # what there is of the other size is whole
             raise ValueError(f"a picture of {picture.width}x{picture.height} after others of another size")
         self._mux(picture)
 
@@ -78,15 +77,13 @@ class PlaneSink:
         steps = [after[0] - before[0] for before, after in pairwise(first)]
         rate = Fraction(1_000_000_000, max(1, min(steps))).limit_denominator(1001) if steps else Fraction(30)
         self._open(rate, first[0][1])
-        for _, picture in first:
-            self._mux(picture)
+        for one in first:
+            self._picture(*one)
 
     def _open(self, rate: Fraction, picture: Any) -> None:
         if self._format == CAMERA and not Path(self._target).is_char_device():
             raise OSError("there is no such device; `modprobe v4l2loopback` makes one")
-        behind = self._out.behind(self._target)
-        target: Any = sys.stdout.buffer if self._target == PIPE else behind or self._target
-        self._out.container = av.open(target, "w", format=self._format, options={"flush_packets": "1"})
+        self._out.container = av.open(self._out.target(), "w", format=self._format, options={"flush_packets": "1"})
         self._stream = self._out.container.add_stream("rawvideo", rate=max(rate, Fraction(1)))
         self._stream.pix_fmt = "yuv420p"
         self._size = self._stream.width, self._stream.height = picture.width, picture.height
@@ -94,6 +91,7 @@ class PlaneSink:
     def _mux(self, picture: Any) -> None:
         picture.pts = None
         self._out.container.mux(self._stream.encode(picture))
+        self._out.written += 1
 
     def _drop(self) -> None:
         self._decoder, self._first = None, []

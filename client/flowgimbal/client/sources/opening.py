@@ -60,6 +60,11 @@ def opening_of(url: str, rtsp_transport: str) -> Opening:
     return Opening(url, timeout=(OPEN_SECONDS, SILENT_SECONDS) if scheme in CONNECTED else None)
 
 
+def target_of(url: str) -> str:
+    """What a source reads: ``url`` without what says how."""
+    return (url.removeprefix(RAW).partition("?")[0] if url.startswith(RAW) else url).removeprefix("file:")
+
+
 def scheme_of(url: str) -> str:
     """What stands before ``://``, in small letters; empty for what is no URL."""
     return url.partition("://")[0].lower() if "://" in url else ""
