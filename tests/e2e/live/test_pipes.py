@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from e2e.command import COMMAND
 from e2e.live.programs import needs_ffmpeg
-from e2e.live.recordings import times_of
+from e2e.live.recordings import lines_of, times_of
+from e2e.ports import free_port
 
 from flowgimbal.client.assets import BUNDLED_CLIP
 
@@ -18,6 +19,7 @@ LIMIT = 90
 
 
 def test_a_pipe_in_and_a_pipe_out(tmp_path):
+    """As fast as it goes: the source is held back, and every frame comes out."""
     coding = ("-an", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "12", "-bf", "0")
     source = subprocess.Popen(
         ["ffmpeg", "-v", "error", "-i", BUNDLED_CLIP, *coding, "-f", "mpegts", "-"], stdout=subprocess.PIPE
@@ -29,8 +31,24 @@ def test_a_pipe_in_and_a_pipe_out(tmp_path):
     assert piped.returncode == 0, piped.stderr
     received = tmp_path / "received.ts"
     received.write_bytes(piped.stdout)
-    # Units in flight when the pipe ends may be superseded by the next key frame: a live road, not a file's.
-    assert len(times_of(received)) > 0
+    times = times_of(received)
+    assert len(times) == 125
+    assert np.allclose(np.diff(times), 1 / 25, atol=0.001)
+
+
+def test_a_file_on_stdin_waits_for_the_server(run, tmp_path):
+    coding = ("-an", "-c:v", "libx264", "-preset", "ultrafast", "-g", "30")
+    subprocess.run(["ffmpeg", "-v", "error", "-i", BUNDLED_CLIP, *coding, tmp_path / "in.ts"], check=True)
+    address, sidecar, movie = f"127.0.0.1:{free_port()}", tmp_path / "s.jsonl", tmp_path / "out.ts"
+    where = ("--sink", movie, "--sink", sidecar, "--server", address, "--mode", "lossless")
+    program = run("sh", "-c", f'exec "$@" <{tmp_path / "in.ts"}', "sh", *COMMAND, "live", "--source", "-", *where)
+    program.wait_for("the server is gone")
+    server = run(*COMMAND, "serve", "--listen", address, "--engine", "identity")
+    assert program.exit_code() == 0
+    assert server.end() == 0
+    assert program.count("ended: 125 frames returned, 0 dropped, 0 not sent") == 1
+    assert len(lines_of(sidecar)) == len(times_of(movie)) == 125
+    assert program.count("given nothing") == 0
 
 
 @pytest.mark.parametrize(

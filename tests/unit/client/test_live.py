@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import count, pairwise
 
 import av
 import pytest
@@ -122,6 +123,60 @@ def test_what_was_given_up_is_followed_by_a_key_frame():
     assert [backlog.take(), backlog.take()] == [(3, unit(3)), (4, unit(4, False))]
 
 
+def put_all(backlog: Backlog, count: int) -> threading.Thread:
+    """Puts units from a thread of their own, a key frame at every tenth."""
+
+    def put() -> None:
+        for number in range(count):
+            backlog.put((number, unit(number, key=number % 10 == 0)))
+        backlog.end()
+
+    thread = threading.Thread(target=put, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_lossless_backlog_holds_the_source_back_and_loses_nothing():
+    news = threading.Event()
+    backlog = Backlog(news.set, lossless=True)
+    source = put_all(backlog, 60)
+    taken = []
+    while not backlog.ended:
+        assert news.wait(30)
+        news.clear()
+        while stamped := backlog.take():
+            taken.append(stamped[0])
+            if taken[-1] == 25 and taken.count(25) == 1:
+                backlog.rewind()  # another server: what it needs goes first
+    source.join(30)
+    assert taken == [*range(26), *range(20, 60)]
+    assert backlog.lost == 0
+
+
+def test_a_source_that_is_held_back_is_let_go():
+    backlog = Backlog(lambda: None, lossless=True)
+    source = put_all(backlog, 3)
+    source.join(0.1)
+    assert source.is_alive()
+    assert backlog.waiting == 1
+    backlog.let_go()
+    source.join(30)
+    assert not source.is_alive()
+
+
+def test_a_source_is_not_held_back_over_what_was_given_up():
+    backlog = Backlog(lambda: None, lossless=True)
+    source = put_all(backlog, 12)
+    while not backlog.waiting:
+        assert source.is_alive()
+    backlog.skip()
+    source.join(0.1)
+    assert source.is_alive()
+    assert backlog.take() == (10, unit(10))
+    source.join(30)
+    assert backlog.take() == (11, unit(11, False))
+
+
 def test_a_clock_that_steps_back_goes_on():
     clock = SourceClock()
     now = iter(range(0, 100 * S, S))
@@ -230,6 +285,53 @@ class Ending(Flaky):
 
     def units(self):
         yield from (unit(number, not number, number * S) for number in range(3))
+
+
+class Endless(Flaky):
+    """A source that gives units as fast as they are taken, for ever."""
+
+    def units(self):
+        for number in count():
+            self.log.append("unit")
+            yield unit(number % 256, not number % 10, number * S)
+
+
+def test_a_source_that_is_held_back_is_neither_silent_nor_in_the_way():
+    news = threading.Event()
+    intake = Intake(lambda: Endless([], 0), Backlog(news.set, lossless=True))
+    intake.start()
+    assert news.wait(30)
+    while intake.units < 2:
+        assert intake.is_alive()
+    assert intake.last_unit is None
+    intake.join(0.1)
+    assert intake.units == 2
+    intake.stop()
+    intake.join(30)
+    assert not intake.is_alive()
+
+
+async def test_a_lossless_relay_without_a_server_ends_when_told():
+    log: list[str] = []
+    relay = Relay(lambda: Endless(log, 0), [], "127.0.0.1:1", StreamSettings(mode="lossless"))
+    running = asyncio.ensure_future(relay.run())
+    while log.count("unit") < 2:  # noqa: ASYNC110 - a thread reads it
+        await asyncio.sleep(0.01)
+    relay.stop()
+    await asyncio.wait_for(running, 60)
+    while log[-1] != "close":  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_a_lossless_relay_sends_all_that_a_fast_source_gives(address, echo):
+    class Many(Ending):
+        def units(self):
+            yield from (unit(number % 256, not number % 100, number * S) for number in range(1000))
+
+    relay = Relay(lambda: Many([], 0), [], address, StreamSettings(mode="lossless"))
+    await relay.run()
+    assert [frame.frame_id for frame in echo.frames] == [*range(1000)]
+    assert (relay.returned, relay.dropped, relay.unsent) == (1000, 0, 0)
 
 
 async def test_the_last_frames_are_counted_even_if_a_server_drops_them(address, echo):

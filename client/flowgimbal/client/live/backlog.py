@@ -15,11 +15,15 @@ Stamped = tuple[int, Unit]  # time on the stream's clock [ns]
 
 
 class Backlog:
-    """Keeps what came since the last key frame, and knows what was sent. For pictures that stand alone: the newest."""
+    """Keeps what came since the last key frame, and knows what was sent. For pictures that stand alone: the newest.
 
-    def __init__(self, on_put: Callable[[], None]) -> None:
+    If ``lossless``, ``put`` waits until all before was taken: a pipe or a file is held back, and nothing is left out.
+    """
+
+    def __init__(self, on_put: Callable[[], None], *, lossless: bool = False) -> None:
         self._on_put = on_put
-        self._lock = threading.Lock()
+        self._holds = lossless
+        self._lock = threading.Condition()
         self._units: list[Stamped] = []
         self._bytes = 0
         self._next = 0
@@ -32,6 +36,7 @@ class Backlog:
         """Add a unit; a key frame takes the place of all before it. From the source's thread."""
         unit = stamped[1]
         with self._lock:
+            self._lock.wait_for(lambda: not self._holds or self._next >= len(self._units))
             if self._broken and not unit.key:
                 self.lost += 1
                 return
@@ -47,6 +52,12 @@ class Backlog:
                 self.lost += not self._next
                 self._next = max(0, self._next - 1)
         self._on_put()
+
+    def let_go(self) -> None:
+        """Nobody takes any more: hold the source back no longer."""
+        with self._lock:
+            self._holds = False
+            self._lock.notify()
 
     def end(self) -> None:
         """Nothing will follow."""
@@ -71,6 +82,7 @@ class Backlog:
             if self._next >= len(self._units):
                 return None
             self._next += 1
+            self._lock.notify()
             return self._units[self._next - 1]
 
     def skip(self) -> None:
@@ -80,6 +92,7 @@ class Backlog:
             self._units.clear()
             self._bytes = self._next = 0
             self._broken = True
+            self._lock.notify()
 
     def rewind(self) -> None:
         """A new server: it needs all since the last key frame."""

@@ -42,11 +42,12 @@ class Intake(threading.Thread):
         self.failure: MediaError | None = None
         self.units = 0
         self.last_unit: float | None = None
-        """When the last unit came, on the monotonic clock [s]."""
+        """When the last unit came, on the monotonic clock [s]; None while there is none, or the source is held back."""
 
     def stop(self) -> None:
         """Read no more; the thread ends when the source next gives a unit or fails."""
         self._stopping.set()
+        self._backlog.let_go()
 
     def run(self) -> None:
         """The thread's life."""
@@ -93,9 +94,10 @@ class Intake(threading.Thread):
             self._lost_at, self._pause = None, RETRY_SECONDS[0]
         stamped = self._clock.stamp(unit.time_ns, int(now * 1e9))
         self.units += 1
-        self.last_unit = now
+        self.last_unit = None
         self._on_unit(stamped, unit)
         self._backlog.put((stamped, unit))
+        self.last_unit = time.monotonic()
 
     def _went(self, error: MediaError) -> None:
         self._clock.restart()

@@ -92,7 +92,8 @@ class Relay:
     async def run(self) -> None:
         """Raises MediaError if the source cannot be opened at all, or the server's refusal of the settings."""
         loop = asyncio.get_running_loop()
-        backlog = Backlog(lambda: _call(loop, self._news.set))
+        lossless = self._settings.mode == Mode.LOSSLESS
+        backlog = Backlog(lambda: _call(loop, self._news.set), lossless=lossless)
         raw = Fan(self._raw_sinks, once=False)  # nothing of it is sent twice, and its pictures may be reordered
         fan = Fan(self._sinks)
         intake = Intake(self._open_source, backlog, lambda time_ns, unit: self._came(raw, time_ns, unit))
