@@ -158,34 +158,42 @@ class Client:
         )
 
     async def watch(
-        self, stream_id: str, *, max_width: int | None = None, max_rate: float | None = None
+        self, stream_id: str, *, address: str = "", max_width: int | None = None, max_rate: float | None = None
     ) -> AsyncIterator[Sight]:
         """Look at a running stream, whoever runs it, until it ends: the newest frame each time, small, as JPEG.
 
-        ``max_width`` [pixels] and ``max_rate`` [Hz] say how closely. Raises NoSuchStream.
+        ``address`` is that of its server where an Endpoint has several (default: the first); ``max_width`` [pixels] and
+        ``max_rate`` [Hz] say how closely. Raises NoSuchStream.
         """
         request = pb.WatchRequest(stream_id=stream_id, max_width=max_width, max_rate=max_rate)
-        call = self._observer().Watch(request, metadata=self._endpoint.metadata())
+        call = self._observer(address).Watch(request, metadata=self._endpoint.metadata())
         try:
-            async with translated(self.address):
+            async with translated(address or self.address):
                 async for message in call:
                     yield sight_from_proto(message)
         finally:
             call.cancel()
 
     async def tune(
-        self, stream_id: str, settings: StreamSettings | None = None, *, key_frame: bool = False, **wishes: Any
+        self,
+        stream_id: str,
+        settings: StreamSettings | None = None,
+        *,
+        address: str = "",
+        key_frame: bool = False,
+        **wishes: Any,
     ) -> StreamInfo:
         """Change settings of a running stream, whoever runs it, as ``Stream.tune``; returns those in force then.
 
-        A refusal leaves the stream as it was. Raises NoSuchStream.
+        ``address`` as for ``watch``. A refusal leaves the stream as it was. Raises NoSuchStream.
         """
         if settings is not None and wishes:
             raise ValueError("give settings or keywords, not both")
         config = settings_to_proto(settings or settings_of(**wishes))
         request = pb.TuneRequest(stream_id=stream_id, tuning=pb.Tuning(config=config, key_frame=key_frame))
-        async with translated(self.address):
-            reply = await self._observer().Tune(request, timeout=self._timeout, metadata=self._endpoint.metadata())
+        observer, metadata = self._observer(address), self._endpoint.metadata()
+        async with translated(address or self.address):
+            reply = await observer.Tune(request, timeout=self._timeout, metadata=metadata)
         return info_of(reply.info)
 
     async def health(self, service: str = "", *, wait_for_ready: bool = False) -> bool:
@@ -212,8 +220,10 @@ class Client:
                 self._channels[address] = grpc.aio.secure_channel(address, credentials, options=self._options)
         return self._channels[address]
 
-    def _observer(self) -> ObserverServiceAsyncStub:
-        return cast("ObserverServiceAsyncStub", rpc.ObserverServiceStub(self._open_channel()))
+    def _observer(self, address: str) -> ObserverServiceAsyncStub:
+        if address and address not in self._endpoint.addresses:  # a token is meant for those alone
+            raise ValueError(f"address: {address} is none of this client's")
+        return cast("ObserverServiceAsyncStub", rpc.ObserverServiceStub(self._open_channel(address)))
 
     def _stub(self) -> StabilizerServiceAsyncStub:
         return cast("StabilizerServiceAsyncStub", rpc.StabilizerServiceStub(self._open_channel()))

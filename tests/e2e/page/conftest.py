@@ -8,7 +8,7 @@ import shutil
 import pytest
 import trustme
 from e2e.command import COMMAND
-from e2e.page.sockets import PATIENCE, TOKEN
+from e2e.page.sockets import PATIENCE, TOKEN, url_in
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -42,10 +42,6 @@ def serve(run):
         )
 
     return start
-
-
-def url_in(program) -> str:
-    return next(line.rpartition(" ")[2] for line in program.said if "the page: " in line)
 
 
 @pytest.fixture

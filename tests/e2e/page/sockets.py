@@ -13,6 +13,11 @@ PATIENCE = 60
 TOKEN = "the-token-of-the-page"
 
 
+def url_in(program) -> str:
+    """Of the page of ``flowgimbal live``, which said so."""
+    return next(line.rpartition(" ")[2] for line in program.said if "the page: " in line)
+
+
 async def listed(session: aiohttp.ClientSession, url: str) -> list[dict]:
     async with session.get(url + "streams") as answer:
         return await answer.json()

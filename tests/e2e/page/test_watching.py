@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import aiohttp
 import cv2
 import numpy as np
 import pytest
-from e2e.page.sockets import PATIENCE, answer, listed, sights, watching
+from e2e.command import COMMAND
+from e2e.page.sockets import PATIENCE, answer, listed, sights, url_in, watching
+from e2e.ports import free_port
 
 from flowgimbal.client import Client, Frame
 
@@ -61,6 +64,36 @@ async def test_settings_change_and_refusals_change_nothing(live):
         head, _, _ = [sight async for sight in sights(socket, 12)][-1]
         assert wished.items() <= head["info"]["settings"].items()
         assert head["info"]["latency_frames"] == 4
+
+
+async def test_a_stream_that_went_on_at_another_server_is_watched_there(run):
+    addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    servers = [run(*COMMAND, "serve", "--listen", address, "--engine", "identity") for address in addresses]
+    for server in servers:
+        server.wait_for("serving")
+    where = ("--server", ",".join(addresses), "--web", "127.0.0.1:0")
+    program = run(*COMMAND, "live", "--source", "test:", *where)
+    program.wait_for(f" on {addresses[0]} ")
+    url = url_in(program)
+    servers[0].end(signal.SIGKILL)
+    program.wait_for("the server is back")
+    async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE):
+        (before,) = await listed(session, url)
+        while (await listed(session, url))[0]["returned"] <= before["returned"]:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.1)
+    async with watching(url) as (_, stream_id, socket):
+        async for head, _, _ in sights(socket, 3):
+            assert head["info"]["stream_id"] == stream_id
+        await socket.send_json({"tune": {"smoothing_strength": 0.3}})
+        assert (await answer(socket))["info"]["settings"]["smoothing_strength"] == 0.3
+
+
+async def test_a_client_watches_at_its_own_addresses_alone():
+    async with Client("127.0.0.1:1", token="a-token-for-that-one") as client:
+        with pytest.raises(ValueError, match="none of this client's"):
+            await anext(client.watch("any", address="192.0.2.1:50051"))
+        with pytest.raises(ValueError, match="none of this client's"):
+            await client.tune("any", address="192.0.2.1:50051")
 
 
 async def test_serve_shows_the_streams_of_its_clients(serve):

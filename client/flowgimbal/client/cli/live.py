@@ -155,6 +155,7 @@ async def _page(config: Config, relay: Relay, server: Endpoint) -> AsyncIterator
                 stream.sent,
                 stream.received,
                 stream.dropped,
+                stream.address,
             )
 
     async with AsyncExitStack() as stack:

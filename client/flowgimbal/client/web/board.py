@@ -11,7 +11,10 @@ from flowgimbal.client.client import Client
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A stream, and the connection over which its server knows it. Sizes in pixels, counts in frames."""
+    """A stream, and the connection over which its server knows it. Sizes in pixels, counts in frames.
+
+    ``address`` is that of the server where the connection has several; empty: the first.
+    """
 
     client: Client
     stream_id: str
@@ -22,6 +25,7 @@ class Listed:
     received: int = 0
     returned: int = 0
     dropped: int = 0
+    address: str = ""
 
     def described(self) -> dict[str, Any]:
         """For the browser."""

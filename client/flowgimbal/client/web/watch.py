@@ -43,7 +43,9 @@ class Watcher:
 
     async def _show(self) -> None:
         listed = self._listed
-        sights = listed.client.watch(listed.stream_id, max_width=self._max_width, max_rate=MAX_RATE)
+        sights = listed.client.watch(
+            listed.stream_id, address=listed.address, max_width=self._max_width, max_rate=MAX_RATE
+        )
         try:
             while await self._room.acquire() and (sight := await anext(sights, None)) is not None:
                 await self._socket.send_bytes(packed(sight))
@@ -62,7 +64,8 @@ class Watcher:
             if "seen" in asked:
                 self._room.release()
             if "tune" in asked:
-                info = await self._listed.client.tune(self._listed.stream_id, wishes(asked["tune"]))
+                listed = self._listed
+                info = await listed.client.tune(listed.stream_id, wishes(asked["tune"]), address=listed.address)
                 await self._say(info=described(info))
         except (FlowgimbalError, ValueError, TypeError) as error:
             await self._say(error=str(error))
