@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
+import time
 
-from e2e.page.sockets import TOKEN
+from e2e.command import COMMAND
+from e2e.page.sockets import TOKEN, url_in
+from e2e.ports import free_port
 
 
 def eventually(driver, script: str) -> object:
@@ -105,6 +109,57 @@ def test_the_browsers_camera_through_the_server_and_back(serve, browser):
     browser.find_element("id", "camera").click()
     eventually(browser, "return document.getElementById('notice').textContent.startsWith('No stream runs')")
     assert browser.get_log("browser") == []
+
+
+def watched(driver) -> int:
+    """How many times the page has opened a socket to watch a stream."""
+    return driver.execute_script("return window.watched")
+
+
+def test_a_server_that_is_away_is_tried_at_intervals(run, browser):
+    """The page's own clock is held: what it does between its ticks it does without a pause."""
+    address = f"127.0.0.1:{free_port()}"
+    server = run(*COMMAND, "serve", "--listen", address, "--engine", "identity")
+    server.wait_for("serving")
+    program = run(*COMMAND, "live", "--source", "test:", "--server", address, "--web", "127.0.0.1:0")
+    program.wait_for(f" on {address} ")
+    held = """
+        window.setInterval = (tick) => { window.tick = tick; };
+        window.watched = 0;
+        window.WebSocket = class extends WebSocket { constructor(url) { super(url); window.watched += 1; } };
+    """
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": held})
+    browser.get(url_in(program))
+    eventually(browser, "return document.getElementById('raw-shake').value")
+    server.end(signal.SIGKILL)
+    away = "return /no server|went away/.test(document.getElementById('notice').textContent)"
+    eventually(browser, away)
+    before = watched(browser)
+    for _ in range(20):  # time for as many answers as a page without a pause would have had
+        browser.execute_async_script("fetch('streams').then((answer) => answer.json()).then(arguments[0])")
+    assert watched(browser) == before
+    browser.execute_script("window.tick()")
+    eventually(browser, f"return window.watched === {before + 1}")
+    eventually(browser, away)
+
+
+def test_a_page_that_was_started_anew_asks_for_the_token_again(run, browser, tmp_path):
+    token, where = tmp_path / "token", f"127.0.0.1:{free_port()}"
+    token.write_text(TOKEN)
+    command = (*COMMAND, "live", "--source", "test:", "--engine", "identity", "--web", where, "--web-token-file", token)
+    for number in range(2):
+        program = run(*command)
+        program.wait_for("the page: ")
+        if not number:
+            browser.get(f"http://{where}/")
+        while not browser.current_url.endswith("/login"):
+            time.sleep(0.1)
+        if not number:
+            field = browser.find_element("id", "token")
+            field.send_keys(TOKEN)
+            field.submit()
+            eventually(browser, "return document.querySelectorAll('#streams li').length > 0")
+            assert program.end(signal.SIGKILL)
 
 
 def test_the_token_is_asked_for_in_a_browser(locked, browser):

@@ -75,7 +75,6 @@ function look(id) {
       if (watched !== one) return;
       leave();
       notice(`${capital(why)}.`);
-      list();
     },
   });
   watched = one;
@@ -146,6 +145,10 @@ async function list() {
   let streams;
   try {
     const answer = await fetch("streams");
+    if (answer.status === 401) {
+      location.assign("login"); // the page's server was started anew: it knows no cookie of before
+      return;
+    }
     streams = await answer.json();
   } catch {
     notice("The page's server does not answer; trying again.", true);
