@@ -14,9 +14,8 @@ from typing import Any
 
 from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.console import say
-from flowgimbal.client.cli.options import UsageError
+from flowgimbal.client.cli.options import usage_errors
 from flowgimbal.client.cli.own_server import ServerOptions
-from flowgimbal.client.errors import FlowgimbalError
 from flowgimbal.client.settings import Encoding, Mode, StreamSettings
 
 
@@ -82,14 +81,10 @@ def run(config: Config) -> int:
 
     if config.peers:
         return _run_peers(config)
-    try:
+    with usage_errors():
         if config.sweep:
             return interrupt.run(_run_sweep(config))
         figures = interrupt.run(measure(config))
-    except FlowgimbalError:
-        raise  # some are ValueErrors, too
-    except ValueError as error:
-        raise UsageError(str(error)) from error
     if config.json:
         say(json.dumps(figures, indent=1))
     else:

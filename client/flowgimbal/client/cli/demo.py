@@ -8,7 +8,7 @@ from typing import Any
 
 from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.console import Progress, complain, say
-from flowgimbal.client.cli.options import UsageError
+from flowgimbal.client.cli.options import UsageError, usage_errors
 from flowgimbal.client.cli.own_server import ServerOptions
 from flowgimbal.client.settings import Encoding, Mode
 
@@ -35,7 +35,8 @@ def run(config: Config) -> int:
         raise UsageError(f"--out {config.out}: {error.strerror}") from error
     clip = config.clip or _bundled()
     steady, both = folder / "steady.mp4", folder / "side-by-side.mp4"
-    fps, p95 = interrupt.run(_through_server(config, clip, steady))
+    with usage_errors():
+        fps, p95 = interrupt.run(_through_server(config, clip, steady))
     with VideoSource(clip) as source:
         form = source.format
     with Progress("side by side", form.frames) as progress:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.connection import Connection
 from flowgimbal.client.cli.console import say
+from flowgimbal.client.cli.options import usage_errors
 from flowgimbal.client.client import Client
 from flowgimbal.client.endpoint import DEFAULT_ADDRESS
 
@@ -21,7 +22,8 @@ class Config(Connection):
 
 def run(config: Config) -> int:
     """Print SERVING or NOT_SERVING; 0 if the server takes streams."""
-    serving = interrupt.run(_ask(config))
+    with usage_errors():
+        serving = interrupt.run(_ask(config))
     say("SERVING" if serving else "NOT_SERVING")
     return 0 if serving else 1
 

@@ -14,14 +14,28 @@ from __future__ import annotations
 import argparse
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from flowgimbal.client.errors import FlowgimbalError
+
 
 class UsageError(Exception):
     """The command was called in a way that cannot be meant; the message names the option."""
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """A ValueError of the block, such as a file that an option names and that cannot be read, is a UsageError."""
+    try:
+        yield
+    except FlowgimbalError:
+        raise  # some are ValueErrors, too
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True)

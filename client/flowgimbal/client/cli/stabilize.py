@@ -7,9 +7,8 @@ from pathlib import Path
 
 from flowgimbal.client.cli import interrupt
 from flowgimbal.client.cli.console import Progress, complain
-from flowgimbal.client.cli.options import UsageError
+from flowgimbal.client.cli.options import UsageError, usage_errors
 from flowgimbal.client.cli.own_server import ServerOptions, serving
-from flowgimbal.client.errors import FlowgimbalError
 from flowgimbal.client.settings import Encoding, Mode
 
 
@@ -33,12 +32,8 @@ def run(config: Config) -> int:
     """Steady the file through the service."""
     if Path(config.output).exists() and Path(config.source).exists() and Path(config.output).samefile(config.source):
         raise UsageError(f"{config.output}: OUT is IN; give it another name")
-    try:
+    with usage_errors():
         interrupt.run(_stabilize(config))
-    except FlowgimbalError:
-        raise  # some are ValueErrors, too
-    except ValueError as error:
-        raise UsageError(str(error)) from error
     return 0
 
 

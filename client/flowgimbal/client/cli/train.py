@@ -30,4 +30,7 @@ def run_arguments(arguments: list[str]) -> int:
     if arguments[0] != "paths" and find_spec("torch") is None:
         raise UsageError("training needs torch: pip install 'flowgimbal[train]'")
     training = import_module(f"flowgimbal.engines.{_PARTS[arguments[0]]}")
-    return int(training.main(arguments[1:]) or 0)
+    try:
+        return int(training.main(arguments[1:]) or 0)
+    except FileNotFoundError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
