@@ -62,8 +62,15 @@ def of_pairs(pairs: Iterable[str]) -> tuple[Grant, ...]:
         name, colon, token = pair.partition(":")
         if not colon or not name:
             raise ValueError(f"number {number} is not NAME:TOKEN")
-        grants.append(Grant(name, digest(_long_enough(name, token))))
+        grants.append(Grant(name, digest(long_enough(f"[{name}] token", token))))
     return _unique(grants)
+
+
+def long_enough(what: str, token: str) -> str:
+    """The token; ValueError, naming ``what`` it is, for one that can be guessed or that no header carries."""
+    if len(token) < LEAST_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError(f"{what}: not {LEAST_LENGTH} or more printable ASCII characters without blanks")
+    return token
 
 
 def _grant(name: str, table: Any) -> Grant:
@@ -94,16 +101,10 @@ def _digest_of(name: str, table: Mapping[str, Any]) -> bytes:
     if not isinstance(value, str):
         raise ValueError(f"[{name}] {key}: not a string")
     if key == "token":
-        return digest(_long_enough(name, value))
+        return digest(long_enough(f"[{name}] token", value))
     if not _SHA256.fullmatch(value):
         raise ValueError(f"[{name}] sha256: not 64 hexadecimal digits")
     return bytes.fromhex(value)
-
-
-def _long_enough(name: str, token: str) -> str:
-    if len(token) < LEAST_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError(f"[{name}] token: not {LEAST_LENGTH} or more printable ASCII characters without blanks")
-    return token
 
 
 def _positive(name: str, table: Mapping[str, Any], key: str) -> float | None:

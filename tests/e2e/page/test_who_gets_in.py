@@ -95,6 +95,17 @@ async def test_a_page_before_a_server_with_tokens(run, tmp_path):
         assert len(await streams_once(session, url, 1)) == 1
 
 
+@pytest.mark.parametrize(("command", "code"), [("serve", 3), ("live", 2)])
+def test_a_page_whose_token_can_be_guessed_does_not_start(flowgimbal, tmp_path, command, code):
+    (tmp_path / "token").write_text("guess-me\n")
+    flags = ["--source", "test:", "--engine", "identity"] if command == "live" else ["--engine", "identity"]
+    refused = flowgimbal(command, *flags, "--web", "127.0.0.1:0", "--web-token-file", "token")
+    assert refused.returncode == code
+    assert "web_token_file: token: not 16 or more printable ASCII characters" in refused.stderr
+    assert "guess-me" not in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.parametrize("command", ["serve", "live"])
 def test_a_page_that_others_reach_wants_https_and_a_token(flowgimbal, command):
     flags = ["--source", "test:"] if command == "live" else []

@@ -43,17 +43,18 @@ class Page:
             raise ValueError(f"web: others reach {self.web}: it needs {missing}; take 127.0.0.1, or say insecure")
 
     def door(self) -> Door:
-        """As the options say; ValueError, naming the option, if a file cannot be read."""
+        """As the options say; ValueError, naming the option, if a file cannot be read or a token can be guessed."""
         from flowgimbal.client.web.door import Door
         from flowgimbal.server.config import host_and_port
+        from flowgimbal.server.tokens import long_enough
 
         host, port = host_and_port("web", self.web)
-        token = self.web_token
+        token = self.web_token and long_enough("web_token", self.web_token)
         if self.web_token_file:
+            origin = f"web_token_file: {self.web_token_file}"
             try:
-                token = Path(self.web_token_file).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise ValueError(f"web_token_file: {self.web_token_file}: {error}") from error
-            if not token:
-                raise ValueError(f"web_token_file: {self.web_token_file} is empty")
+                content = Path(self.web_token_file).read_text("utf-8", "replace")
+            except OSError as error:
+                raise ValueError(f"{origin}: {error.strerror}") from error
+            token = long_enough(origin, content.strip())
         return Door(host, port, self.web_certificate, self.web_key, token)

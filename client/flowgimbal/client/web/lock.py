@@ -16,7 +16,7 @@ _FREE = frozenset({LOGIN, "/page.css", "/icon.svg"})
 SESSIONS = 64
 """Browsers that are remembered; one more, and the first has to ask again."""
 PAUSE_SECONDS = 0.5
-"""Before a wrong token is answered, one after the other: nobody guesses fast."""
+"""Before a wrong token is answered, one after the other: who waits for the answers does not guess fast."""
 _BEARER = "bearer "
 
 
@@ -36,6 +36,8 @@ class Lock:
         """As middleware: let in who may come, show others the form."""
         if request.path in _FREE or self._knows(request):
             return await handler(request)
+        if _bearer(request):
+            await self._wrong()
         if request.path == "/":
             raise web.HTTPSeeOther(LOGIN)
         raise web.HTTPUnauthorized(text="this page wants a token: open / and give it there")
@@ -48,8 +50,7 @@ class Lock:
         """The form came back."""
         shown = (await request.post()).get("token", "")
         if not isinstance(shown, str) or not self._fits(shown.strip()):
-            async with self._guess:
-                await asyncio.sleep(PAUSE_SECONDS)
+            await self._wrong()
             return self._asking(status=401)
         session = secrets.token_urlsafe(32)
         self._sessions.append(session)
@@ -62,11 +63,24 @@ class Lock:
         return web.Response(text=self._form.replace("{said}", said), content_type="text/html", status=status)
 
     def _knows(self, request: web.Request) -> bool:
-        shown = request.headers.get("Authorization", "")
-        if shown.lower().startswith(_BEARER) and self._fits(shown[len(_BEARER) :].strip()):
+        if self._fits(_bearer(request)):
             return True
-        session = request.cookies.get(COOKIE, "").encode()
+        session = _bytes(request.cookies.get(COOKIE, ""))
         return any(hmac.compare_digest(session, known.encode()) for known in tuple(self._sessions))
 
     def _fits(self, shown: str) -> bool:
-        return hmac.compare_digest(shown.encode(), self._token)
+        return hmac.compare_digest(_bytes(shown), self._token)
+
+    async def _wrong(self) -> None:
+        async with self._guess:
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _bytes(shown: str) -> bytes:
+    return shown.encode("utf-8", "surrogateescape")  # as aiohttp read it: a browser may send what is no text
+
+
+def _bearer(request: web.Request) -> str:
+    """The token that a program shows; empty: none."""
+    shown = request.headers.get("Authorization", "")
+    return shown[len(_BEARER) :].strip() if shown.lower().startswith(_BEARER) else ""
