@@ -167,6 +167,25 @@ async def test_the_certificate_is_swapped_under_four_streams(launch, papers, tmp
     assert server.wait_for("the certificates were read again")
 
 
+async def test_a_stream_goes_on_with_the_certificates_of_today(launch, papers, tmp_path):
+    """All of an authority's papers are replaced while a stream runs, its server restarts, and it is taken again."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    now, tomorrow = Papers(tmp_path / "old"), Papers(tmp_path / "new")
+    first = launch(*now.flags(mutual=True), engine="identity")
+    async with (
+        Client(first.address, tls=now.tls(now.camera)) as client,
+        client.stream(mode="lossless", look_ahead_frames=0, resume=True) as stream,
+        asyncio.timeout(60),
+    ):
+        assert (await stream.exchange(jpeg_frame(0))).frame_id == 0
+        for old in now.folder.glob("*.pem"):
+            old.write_bytes((tomorrow.folder / old.name).read_bytes())
+        first.close()
+        await asyncio.to_thread(launch, *tomorrow.flags(mutual=True), "--listen", first.address, engine="identity")
+        assert (await stream.exchange(jpeg_frame(1))).frame_id == 1
+
+
 def test_certificates_that_do_not_fit_change_nothing(launch, tmp_path):
     mine = Papers(tmp_path)
     server = launch(*mine.flags(tls=True))
