@@ -216,6 +216,15 @@ async def test_tokens_are_read_again_and_a_lost_one_ends_its_streams(launch, tmp
             await lost.exchange(jpeg_frame(1))
         assert caught.value.reason == "TOKEN_REVOKED"
         assert (await kept.exchange(jpeg_frame(1))).frame_id == 1
+        async with Client(server.address, token="a-token-that-is-newer") as third, third.stream() as idle:
+            mine.tokens.write_text(TOKENS.replace(TOKEN, "a-token-newer-than-that"))
+            server.wait_for("the tokens were read again", 2)
+            await idle.tune(smoothing_strength=0.5)  # does not keep the place
+            with pytest.raises(Unauthorized) as caught:
+                await idle.receive()
+            assert caught.value.reason == "TOKEN_REVOKED"
+            mine.tokens.write_text(TOKENS.replace(TOKEN, "a-token-that-is-newer"))
+            server.wait_for("the tokens were read again", 3)
     assert (await outcome(server.address, token=TOKEN))[2] == "TOKEN_UNKNOWN"
     assert await outcome(server.address, token="a-token-that-is-newer") == "in"
 

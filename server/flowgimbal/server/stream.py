@@ -78,7 +78,8 @@ class Stream:
         self._trace = tracing and tracing.stream(name, context.invocation_metadata() or (), self.holder.grant.name)
         self._loop = asyncio.get_running_loop()
         self._session = Session(int(config.idle_timeout_seconds * 1e9), time.monotonic_ns())
-        self._inbox = Inbox(context, self._session, draining)
+        # The other half of the grace period is for what was taken.
+        self._inbox = Inbox(context, self._session, draining, config.drain_grace_seconds / 2)
         self._settings = StreamSettings()
         self._told = self._settings
         self._resume: Resume | None = None
@@ -249,6 +250,7 @@ class Stream:
             await self._write(pb.StreamResponse(draining=pb.Draining(seconds=seconds)))
 
     async def _tune(self, tuning: pb.Tuning) -> None:
+        self.holder.check()
         self._session.tune(time.monotonic_ns())
         self.tune(tuning)
         await self._tell_settings()
@@ -257,8 +259,11 @@ class Stream:
         """Whether to go on with a frame, by its holder's budget: a lossless stream waits, a live one drops it."""
         width, height = self._session.size or (0, 0)
         while wait := self.holder.spend(width * height, time.monotonic_ns()):
+            if self._draining.is_set():
+                return True  # what was received comes back, and soon
             if self._settings.lossless or job.replayed:
-                await asyncio.sleep(wait)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._draining.wait(), wait)
                 continue
             self._drop(1)
             job.skipped = True
@@ -284,6 +289,7 @@ class Stream:
             logger.info("the size changed to %dx%d: the window restarts", *size)
         return Job.of(
             frame,
+            self._session.size,
             self._settings,
             depends=CODECS[frame.encoding].depends,
             key_frames_asked=self._key_frames_asked,
