@@ -47,6 +47,7 @@ class _Road:
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
         self._taken = self._dropped = self._returned = 0
+        self._size: tuple[int, int] | None = None
         self._decode = Decode(settings, MAX_PIXELS, self._drop)
         self._encode = Encode(settings, self._drop)
 
@@ -54,7 +55,7 @@ class _Road:
         frame = RawFrame(self._taken, self._taken * 33_333_333, encoding, width, height, stride, data)
         self._taken += 1
         try:
-            inspect(frame, MAX_PIXELS)
+            self._size = inspect(frame, MAX_PIXELS) or self._size
         except Undecodable:
             if self._settings.lossless:
                 raise
@@ -62,7 +63,7 @@ class _Road:
             return
         depends = CODECS[encoding].depends
         for job in self._decode.work(
-            Job.of(frame, self._settings, depends=depends, key_frames_asked=0, replayed=False)
+            Job.of(frame, self._size, self._settings, depends=depends, key_frames_asked=0, replayed=False)
         ):
             self._give_back(job)
 

@@ -167,6 +167,25 @@ async def test_the_certificate_is_swapped_under_four_streams(launch, papers, tmp
     assert server.wait_for("the certificates were read again")
 
 
+async def test_a_stream_goes_on_with_the_certificates_of_today(launch, papers, tmp_path):
+    """All of an authority's papers are replaced while a stream runs, its server restarts, and it is taken again."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    now, tomorrow = Papers(tmp_path / "old"), Papers(tmp_path / "new")
+    first = launch(*now.flags(mutual=True), engine="identity")
+    async with (
+        Client(first.address, tls=now.tls(now.camera)) as client,
+        client.stream(mode="lossless", look_ahead_frames=0, resume=True) as stream,
+        asyncio.timeout(60),
+    ):
+        assert (await stream.exchange(jpeg_frame(0))).frame_id == 0
+        for old in now.folder.glob("*.pem"):
+            old.write_bytes((tomorrow.folder / old.name).read_bytes())
+        first.close()
+        await asyncio.to_thread(launch, *tomorrow.flags(mutual=True), "--listen", first.address, engine="identity")
+        assert (await stream.exchange(jpeg_frame(1))).frame_id == 1
+
+
 def test_certificates_that_do_not_fit_change_nothing(launch, tmp_path):
     mine = Papers(tmp_path)
     server = launch(*mine.flags(tls=True))
@@ -197,6 +216,15 @@ async def test_tokens_are_read_again_and_a_lost_one_ends_its_streams(launch, tmp
             await lost.exchange(jpeg_frame(1))
         assert caught.value.reason == "TOKEN_REVOKED"
         assert (await kept.exchange(jpeg_frame(1))).frame_id == 1
+        async with Client(server.address, token="a-token-that-is-newer") as third, third.stream() as idle:
+            mine.tokens.write_text(TOKENS.replace(TOKEN, "a-token-newer-than-that"))
+            server.wait_for("the tokens were read again", 2)
+            await idle.tune(smoothing_strength=0.5)  # does not keep the place
+            with pytest.raises(Unauthorized) as caught:
+                await idle.receive()
+            assert caught.value.reason == "TOKEN_REVOKED"
+            mine.tokens.write_text(TOKENS.replace(TOKEN, "a-token-that-is-newer"))
+            server.wait_for("the tokens were read again", 3)
     assert (await outcome(server.address, token=TOKEN))[2] == "TOKEN_UNKNOWN"
     assert await outcome(server.address, token="a-token-that-is-newer") == "in"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import urllib.request
@@ -95,6 +96,26 @@ def test_drain_returns_every_frame_of_every_stream_and_exits_0(launch, connect, 
         assert stream.call.code() is CODE.OK
         stream.half_close()
     assert server.exit_code() == 0
+
+
+def test_a_client_that_never_stops_sending_is_drained_too(launch, connect, wire, tmp_path):
+    """Neither the next frame, which is there each time, nor a budget that is spent holds the drain up."""
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text(f'[camera]\ntoken = "a-token-of-camera-7"\nmax_pixels_per_second = {4 * 160 * 96}\n')
+    server = launch("--drain-grace-seconds", "8", "--tokens-file", str(tokens), engine="identity")
+    requests = itertools.chain([wire.lossless(look_ahead_frames=5)], (wire.gray(i) for i in itertools.count()))
+    call = connect(server.address).stub.Stream(requests, metadata=[("authorization", "Bearer a-token-of-camera-7")])
+    numbers = []
+    for response in call:
+        if response.HasField("frame"):
+            numbers.append(response.frame.frame.frame_id)
+        if len(numbers) == 6:
+            server.terminate()
+    assert call.code() is CODE.OK
+    assert numbers == list(range(len(numbers)))
+    assert server.exit_code() == 0
+    ended = server.wait_for("stream ended")
+    assert (ended["outcome"], ended["received"], ended["abandoned"]) == ("OK", len(numbers), 0)
 
 
 def test_draining_refuses_new_streams(launch, connect, wire):

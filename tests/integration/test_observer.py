@@ -103,6 +103,22 @@ def test_an_observer_tunes_and_the_owner_learns_of_it(served):
     served(use)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+async def test_more_look_ahead_does_not_hold_up_who_waits_for_each_frame(launch, wire, resume):
+    server = launch(engine="identity")
+    frame = Frame(wire.jpeg(), Encoding.JPEG)
+    async with (
+        Client(server.address) as client,
+        client.stream(mode="lossless", look_ahead_frames=0, resume=resume) as stream,
+        asyncio.timeout(60),
+    ):
+        assert (await stream.exchange(frame)).frame_id == 0
+        await client.tune(stream.info.stream_id, look_ahead_frames=5)
+        answers = [await stream.exchange(frame) for _ in range(7)]
+        assert [answer and answer.frame_id for answer in answers] == [None] * 5 + [1, 2]
+        assert stream.info.latency_frames == 5
+
+
 def test_the_watch_ends_with_the_stream(served):
     async def use(client, stream):
         seen = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 
 import av
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from flowgimbal.client import Client, Encoding, Endpoint, Frame, InvalidRequest, Unavailable
 from flowgimbal.client.assets import BUNDLED_CLIP
+from flowgimbal.client.endpoint import token_file
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
 FRAMES = 90
@@ -168,6 +170,70 @@ async def test_settings_changed_on_the_way_go_along(pair, frames):
         assert stream.info.settings.smoothing_strength == 0.25
         assert [tuple(pin) for pin in stream.info.settings.pins] == [(0, 0, 32, 32)]
         assert stream.address != endpoint.addresses[0]
+
+
+async def test_what_an_observer_changed_goes_along(pair, frames):
+    (first, _), endpoint = pair
+    async with (
+        Client(endpoint) as client,
+        client.stream(resume=True, mode="lossless", look_ahead_frames=0) as stream,
+    ):
+        await stream.exchange(frames[0])
+        await client.tune(stream.info.stream_id, smoothing_strength=0.25, pins=["0,0,32,32"])
+        for frame in frames[1:10]:
+            await stream.exchange(frame)
+        await asyncio.to_thread(first.process.kill)
+        for frame in frames[10:20]:
+            await stream.exchange(frame)
+        assert stream.address != endpoint.addresses[0]
+        assert stream.info.settings.smoothing_strength == 0.25
+        assert [tuple(pin) for pin in stream.info.settings.pins] == [(0, 0, 32, 32)]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+async def test_settings_change_while_another_task_sends(launch, frames, resume):
+    server = launch(engine="identity")
+    tuned = asyncio.Event()
+
+    async def source():
+        for frame in frames[:80]:
+            yield frame
+        await tuned.wait()
+        for frame in frames[80:]:
+            yield frame
+
+    numbers = []
+    async with Client(server.address) as client, client.stream(mode="lossless", resume=resume) as stream:
+        before = stream.info.stream_id
+        async for steady in stream.stabilize(source()):
+            numbers.append(steady.frame_id)
+            if steady.frame_id <= 60:
+                await stream.tune(smoothing_strength=0.5 + steady.frame_id % 2 / 4)
+            else:
+                tuned.set()
+        assert stream.info.stream_id == before
+    assert numbers == list(range(FRAMES))
+
+
+async def test_a_token_that_is_being_replaced_is_waited_for(launch, frames, tmp_path):
+    token, tokens = tmp_path / "token", tmp_path / "tokens.toml"
+    token.write_text("a-token-of-camera-7")
+    tokens.write_text('[camera]\ntoken = "a-token-of-camera-7"\n')
+    first = launch("--tokens-file", str(tokens), engine="identity")
+
+    def replace() -> None:
+        token.rename(tmp_path / "aside")
+        first.close()
+        launch("--tokens-file", str(tokens), "--listen", first.address, engine="identity")
+        time.sleep(1.0)  # some attempts
+        (tmp_path / "aside").rename(token)
+
+    async with (
+        Client(first.address, token=token_file(str(token))) as client,
+        client.stream(mode="lossless", resume=True) as stream,
+    ):
+        numbers = [steady.frame_id async for steady in stream.stabilize(paced(frames, {45: replace}))]
+    assert numbers == list(range(FRAMES))
 
 
 def path_of(client, wire, count: int = 3) -> list[bytes]:

@@ -66,6 +66,7 @@ class Call:
         self._exchange: Exchange | None = None
         self._verdict: Verdict | None = None
         self._reading: asyncio.Task[Any] | None = None
+        self._writing = asyncio.Lock()  # gRPC takes one message at a time, and fails the call for a second
         self.address = address
         self.info = pb.StreamInfo()
         self.dropped = 0
@@ -94,7 +95,7 @@ class Call:
     async def write(self, request: pb.StreamRequest) -> None:
         """As in Road; a cancelled write ends the call."""
         exchange = self._opened()
-        async with translated(self.address, self._verdict):
+        async with self._writing, translated(self.address, self._verdict):
             await exchange.write(request)
 
     async def read(self) -> pb.StreamResponse | None:
@@ -103,12 +104,10 @@ class Call:
             self._reading = asyncio.ensure_future(self._opened().read())
         reading = self._reading
         async with translated(self.address, self._verdict):
-            # gRPC ends the whole call when a read is cancelled: the shield lets a caller give up waiting only.
-            try:
-                response = await asyncio.shield(reading)
-            finally:
-                if reading.done():
-                    self._reading = None
+            # gRPC ends the whole call when a read is cancelled: the shield lets a caller give up waiting only. What it
+            # reads then, even in the very moment of giving up, is the next caller's.
+            response = await asyncio.shield(reading)
+        self._reading = None
         if not isinstance(response, pb.StreamResponse):
             return None  # grpc.aio.EOF
         if response.WhichOneof("response") == "info":  # settings changed, by us or by an observer
@@ -119,8 +118,9 @@ class Call:
 
     async def half_close(self) -> None:
         """As in Road."""
-        async with translated(self.address, self._verdict):
-            await self._opened().done_writing()
+        exchange = self._opened()
+        async with self._writing, translated(self.address, self._verdict):
+            await exchange.done_writing()
 
     def cancel(self) -> None:
         """As in Road."""

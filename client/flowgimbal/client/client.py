@@ -10,7 +10,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from flowgimbal.client.call import Call
-from flowgimbal.client.endpoint import DEFAULT_ADDRESS, Endpoint, Tls
+from flowgimbal.client.endpoint import DEFAULT_ADDRESS, Endpoint, Pem, Tls
 from flowgimbal.client.errors import StreamClosed
 from flowgimbal.client.observe import Sight, sight_from_proto
 from flowgimbal.client.resuming import PATIENCE_SECONDS, Resuming
@@ -94,7 +94,7 @@ class Client:
         ]
         if self._endpoint.tls is not None and self._endpoint.tls.name:
             self._options.append(("grpc.ssl_target_name_override", self._endpoint.tls.name))
-        self._channels: dict[str, grpc.aio.Channel] | None = None
+        self._channels: dict[tuple[str, Pem | None], grpc.aio.Channel] | None = None
 
     async def __aenter__(self) -> Self:
         self._channels = {}
@@ -208,17 +208,21 @@ class Client:
         return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
     def _open_channel(self, address: str = "") -> grpc.aio.Channel:
-        """The connection to ``address``, the first of all by default; made when it is first wanted."""
+        """The connection to ``address``, the first of all by default, with its certificates as they are now.
+
+        It is made when it is first wanted. Streams that run keep the one that they have.
+        """
         if self._channels is None:
             raise StreamClosed("the client is not connected: enter it with `async with`")
         address = address or self.address
-        if address not in self._channels:
-            credentials = self._endpoint.credentials(address)
-            if credentials is None:
-                self._channels[address] = grpc.aio.insecure_channel(address, options=self._options)
+        pem = self._endpoint.pem(address)
+        if (address, pem) not in self._channels:
+            if pem is None:
+                channel = grpc.aio.insecure_channel(address, options=self._options)
             else:
-                self._channels[address] = grpc.aio.secure_channel(address, credentials, options=self._options)
-        return self._channels[address]
+                channel = grpc.aio.secure_channel(address, pem.credentials(), options=self._options)
+            self._channels[address, pem] = channel
+        return self._channels[address, pem]
 
     def _observer(self, address: str) -> ObserverServiceAsyncStub:
         if address and address not in self._endpoint.addresses:  # a token is meant for those alone

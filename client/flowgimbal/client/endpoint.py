@@ -6,10 +6,23 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
+
+
+class Pem(NamedTuple):
+    """What the files of a Tls hold, None for those that it does not name."""
+
+    ca: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """For gRPC."""
+        return grpc.ssl_channel_credentials(self.ca, self.key, self.certificate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +43,9 @@ class Tls:
         if bool(self.certificate) != bool(self.key):
             raise ValueError("tls_key: a certificate and its key go together; give both or neither")
 
-    def credentials(self) -> grpc.ChannelCredentials:
-        """The files' contents for gRPC, read now; ValueError, naming the file, if one cannot be read."""
-        ca, certificate, key = (_content(path) for path in (self.ca, self.certificate, self.key))
-        return grpc.ssl_channel_credentials(ca, key, certificate)
+    def read(self) -> Pem:
+        """The files' contents as they are now; ValueError, naming the file, if one cannot be read."""
+        return Pem(*(_content(path) for path in (self.ca, self.certificate, self.key)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +70,9 @@ class Endpoint:
                     message = f"token: it would go to {address} for everybody to read; use TLS, or say insecure"
                     raise ValueError(message)
 
-    def credentials(self, address: str) -> grpc.ChannelCredentials | None:
-        """For ``address``; None where it is spoken to in the clear, as every unix socket is."""
-        return None if self.tls is None or address.startswith("unix:") else self.tls.credentials()
+    def pem(self, address: str) -> Pem | None:
+        """For ``address``, as the files are now; None where it is spoken to in the clear, as every unix socket is."""
+        return None if self.tls is None or address.startswith("unix:") else self.tls.read()
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What a call shows."""

@@ -57,13 +57,14 @@ class Resuming:
         self._call: Road | None = None
         self._attempts = 0
         self._fruitless = 0  # attempts since a frame came back
+        self._endings = 0  # of these, servers that ended the stream well
         self._ending = False  # the caller has no more frames
         self._half_closed = False
         self._failure: FlowgimbalError | None = None
         self._lost_at: float | None = None
         self._moving: asyncio.Task[None] | None = None
         self._pumping: asyncio.Task[None] | None = None
-        self._news = asyncio.Condition()
+        self._news = asyncio.Event()  # set, and replaced, whenever something has changed
         self.address = ""
         self.info = pb.StreamInfo()
 
@@ -94,9 +95,8 @@ class Resuming:
             await self._tune(request)
             return
         self._kept.put(request)
-        await self._tell()
-        async with self._news:
-            await self._news.wait_for(self._has_room)
+        self._tell()
+        await self._until(self._has_room)
         self._check()
 
     async def read(self) -> pb.StreamResponse | None:
@@ -120,6 +120,7 @@ class Resuming:
             kind = response.WhichOneof("response")
             if kind == "info":
                 self.info = response.info
+                self._adopt(response.info.config)  # what an observer tuned, too
                 return response
             if kind == "draining":
                 # What it holds it would flush without its look-ahead: the next server does better, with all of it.
@@ -128,18 +129,18 @@ class Resuming:
             elif not self._kept.knows(response.frame.frame.frame_id):
                 number = response.frame.frame.frame_id
                 self._failure = ServerFault(f"the server returned frame {number}, which was not sent")
-                await self._tell()
+                self._tell()
             elif self._kept.came_back(response.frame.frame.frame_id):
                 self._path.append(response.frame.path)
-                self._lost_at, self._fruitless = None, 0
-                await self._tell()
+                self._lost_at, self._fruitless, self._endings = None, 0, 0
+                self._tell()
                 return response
 
     async def half_close(self) -> None:
         """As in Road."""
         self._check()
         self._ending = True
-        await self._tell()
+        self._tell()
 
     def cancel(self) -> None:
         """As in Road."""
@@ -148,6 +149,7 @@ class Resuming:
             self._moving.cancel()
         if self._call is not None:
             self._call.cancel()
+        self._tell()
 
     async def close(self) -> None:
         """As in Road."""
@@ -162,8 +164,7 @@ class Resuming:
     async def _pump(self) -> None:
         """Send what is kept, on whatever call there is; how calls end, the reader hears."""
         while True:
-            async with self._news:
-                await self._news.wait_for(lambda: self._call is not None and not self._half_closed and self._has_work())
+            await self._until(lambda: self._call is not None and not self._half_closed and self._has_work())
             call = self._call
             if call is None:
                 continue
@@ -173,10 +174,9 @@ class Resuming:
                     await call.half_close()
                 else:
                     await call.write(self._kept.next())
-                    await self._tell()
+                    self._tell()
             except FlowgimbalError:
-                async with self._news:
-                    await self._news.wait_for(lambda gone=call: self._call is not gone)  # type: ignore[misc]
+                await self._until(lambda gone=call: self._call is not gone)  # type: ignore[misc]
 
     def _has_work(self) -> bool:
         return self._kept.unsent > 0 or self._ending
@@ -194,16 +194,19 @@ class Resuming:
         return not self._lossless or not self._kept.waiting
 
     async def _tune(self, request: pb.StreamRequest) -> None:
-        change = request.tuning.config
-        self._config.MergeFrom(change)
-        if change.HasField("pins"):  # a merge would append them
-            self._config.pins.CopyFrom(change.pins)
+        self._adopt(request.tuning.config)
         if self._call is not None:
             try:
                 await self._call.write(request)
             except FlowgimbalError as error:
                 if not isinstance(error, _PASSING):
                     raise
+
+    def _adopt(self, change: pb.StreamConfig) -> None:
+        """What the next server is to be asked for as well."""
+        self._config.MergeFrom(change)
+        if change.HasField("pins"):  # a merge would append them
+            self._config.pins.CopyFrom(change.pins)
 
     async def _move(self, call: Road, error: FlowgimbalError | None) -> None:
         """Away from ``call``, which ended with ``error`` or, None, well."""
@@ -227,7 +230,8 @@ class Resuming:
     async def _find(self, old: Road, error: FlowgimbalError | None) -> None:
         """Go on at the next server that takes the stream; else the stream has failed."""
         await old.close()
-        if error is None and self._fruitless > ENDINGS:
+        self._endings += error is None
+        if self._endings > ENDINGS:
             self._failure = ServerFault(f"the server ended the stream and returned all but {self._kept.waiting} frames")
         while self._failure is None:
             if error is not None and not self._may_pass(error):
@@ -237,11 +241,14 @@ class Resuming:
                 least, most = BACKOFF_SECONDS
                 await asyncio.sleep(random.uniform(0.5, 1.0) * min(least * 2 ** (self._fruitless - 1), most))
             self._fruitless += 1
-            call = self._new_call()
             try:
+                call = self._new_call()
                 await call.open()
             except FlowgimbalError as refusal:
                 error = refusal
+                continue
+            except ValueError as unreadable:  # a token's or a certificate's file: they are being replaced
+                error = Unavailable(str(unreadable))
                 continue
             self._kept.rewind()
             self._half_closed = False
@@ -250,7 +257,7 @@ class Resuming:
                 away = time.monotonic() - self._lost_at
                 logger.info("the server is back after %.1f s: stream %s on %s", away, call.info.stream_id, call.address)
             break
-        await self._tell()
+        self._tell()
 
     def _may_pass(self, error: FlowgimbalError) -> bool:
         if not isinstance(error, _PASSING) or error.reason == _SILENT or (not self._kept.whole and self._lossless):
@@ -273,6 +280,11 @@ class Resuming:
         if self._failure is not None:
             raise self._failure
 
-    async def _tell(self) -> None:
-        async with self._news:
-            self._news.notify_all()
+    def _tell(self) -> None:
+        """Something has changed. Nothing is awaited: a reader that is cancelled then would lose what it read."""
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def _until(self, so: Callable[[], bool]) -> None:
+        while not so():
+            await self._news.wait()

@@ -129,17 +129,9 @@ class Stream:
 
     async def receive(self) -> SteadyFrame | None:
         """The next steady frame; None when the server has sent the last one. May be cancelled, or timed out, safely."""
-        road = self._opened()
-        while (response := await road.read()) is not None:
-            self._learn()
-            if response.WhichOneof("response") != "frame":
-                continue
-            steady = frame_from_proto(response.frame)
-            self.received += 1
-            return steady
-        # The server tells of what it dropped with the next frame that it returns: after the last there is none.
-        self._over = True
-        return None
+        while (steady := await self._hear()) is None and not self._over:
+            pass
+        return steady
 
     async def half_close(self) -> None:
         """Say that no frame follows: the server flushes its look-ahead and ends the stream."""
@@ -155,7 +147,11 @@ class Stream:
         this call in ``asyncio.timeout`` where that may happen. Takes the arguments of ``send``.
         """
         await self.send(picture, **named)
-        return await self.receive() if self.in_flight > self.info.latency_frames else None
+        while self.in_flight > self.info.latency_frames:  # an observer may raise the latter meanwhile
+            steady = await self._hear()
+            if steady is not None or self._over:
+                return steady
+        return None
 
     async def finish(self) -> AsyncIterator[SteadyFrame]:
         """Half-close, and yield what is still to come."""
@@ -185,6 +181,20 @@ class Stream:
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
+
+    async def _hear(self) -> SteadyFrame | None:
+        """The next response: a frame, or None for other settings, which ``info`` has then, and after the last."""
+        response = await self._opened().read()
+        if response is None:
+            # The server tells of what it dropped with the next frame that it returns: after the last there is none.
+            self._over = True
+            return None
+        self._learn()
+        if response.WhichOneof("response") != "frame":
+            return None
+        steady = frame_from_proto(response.frame)
+        self.received += 1
+        return steady
 
     async def _feed(self, pictures: Iterable[Picture] | AsyncIterable[Picture]) -> None:
         """Send all; raises what ``pictures`` raises, or what is no picture.

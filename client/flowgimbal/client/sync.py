@@ -152,11 +152,18 @@ class SyncStream:
         return self._iterate(self._stream.stabilize(pictures, frame_rate=frame_rate))
 
     def _iterate(self, steadies: AsyncIterator[SteadyFrame]) -> Iterator[SteadyFrame]:
+        one_at_a_time = asyncio.Lock()  # where Ctrl-C ends a wait, what was waited for ends a little later
+
         async def following() -> SteadyFrame | None:  # StopAsyncIteration does not cross a future
-            return await anext(steadies, None)
+            async with one_at_a_time:
+                return await anext(steadies, None)
+
+        async def closing() -> None:
+            async with one_at_a_time:
+                await steadies.aclose()  # type: ignore[attr-defined]
 
         try:
             while (steady := self._run(following())) is not None:
                 yield steady
         finally:
-            self._run(steadies.aclose())  # type: ignore[attr-defined]
+            self._run(closing())

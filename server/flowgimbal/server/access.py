@@ -116,7 +116,10 @@ class Access:
             return ""
         token = secrets.token_urlsafe(32)
         self._fixed += (Grant(name, tokens.digest(token), observe=True),)
-        self._replace(tuple(known.grant for known in self._holders.values()) + self._fixed[-1:])
+        try:
+            self._replace(self._read())
+        except (OSError, ValueError) as error:
+            raise StartupError(f"tokens_file: {self._path}: {_why(error)}") from None
         return token
 
     async def watch(self) -> None:
@@ -148,7 +151,8 @@ class Access:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _read(self) -> tuple[Grant, ...]:
-        return self._fixed + (tokens.read(self._path.read_text("utf-8")) if self._path else ())
+        of_file = tokens.read(self._path.read_text("utf-8")) if self._path else ()
+        return tokens.unique(self._fixed + of_file)
 
     def _replace(self, grants: Iterable[Grant]) -> None:
         """Holders keep their places and budgets while their token is the same."""

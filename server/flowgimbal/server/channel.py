@@ -80,6 +80,11 @@ class Channel(Generic[T]):
             self._not_full.notify_all()
             return items
 
+    def each(self, of: Callable[[T], int]) -> list[int]:
+        """``of`` each item in it, in order."""
+        with self._not_full:
+            return [of(item) for item in self._items]
+
     def __len__(self) -> int:
         return len(self._items)
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 RISE = 0.6  # seconds in which a dynamic crop opens the whole room
 FALL = 6.0  # seconds, time constant with which it closes again
 EASE = 0.3  # seconds, time constant with which a changed crop takes the place of the old one
-
-
+MOST_CROPPED = 0.5  # part of a side that may be cropped away
 SEEN = 1e-4  # change of the shown part that nobody sees
 
 

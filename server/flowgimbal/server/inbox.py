@@ -35,15 +35,20 @@ async def receive(context: grpc.aio.ServicerContext[Any, Any]) -> Any:
 class Inbox:
     """Reads requests one by one: gRPC fetches the next only when asked, which is what slows a client."""
 
-    def __init__(self, context: Context, session: Session, draining: asyncio.Event) -> None:
+    def __init__(self, context: Context, session: Session, draining: asyncio.Event, drain_seconds: float) -> None:
+        """Whatever keeps coming, nothing is read once the server has been ``draining`` for ``drain_seconds``."""
         self._context = context
         self._session = session
         self._draining = draining
+        self._drain_seconds = drain_seconds
+        self._until: float | None = None  # on the monotonic clock, once the server drains
         self.listen_seconds = DRAIN_LISTEN_SECONDS
         """How much longer it waits for requests once the server drains."""
 
     async def next(self) -> pb.StreamRequest | None:
         """The next request, None after the last; raises TimedOut if none comes, and as `receive`."""
+        if self._drained():
+            return None
         reading = asyncio.ensure_future(receive(self._context))
         alarm = asyncio.ensure_future(self._draining.wait())
         try:
@@ -66,3 +71,9 @@ class Inbox:
         finally:
             reading.cancel()
             alarm.cancel()
+
+    def _drained(self) -> bool:
+        """Whether the server has been draining for too long."""
+        if self._draining.is_set() and self._until is None:
+            self._until = time.monotonic() + self._drain_seconds
+        return self._until is not None and time.monotonic() >= self._until

@@ -74,6 +74,7 @@ class Job:
     capture_time_ns: int
     encoding: pb.Encoding
     raw: RawFrame | None
+    announced: tuple[int, int] | None  # its size, as its header or those before it say [pixels]
     due_ns: int
     settings: StreamSettings  # in force when it came
     depends: bool = False  # on frames before it
@@ -93,7 +94,15 @@ class Job:
     response: pb.StreamResponse | None = None
 
     @staticmethod
-    def of(frame: RawFrame, settings: StreamSettings, *, depends: bool, key_frames_asked: int, replayed: bool) -> Job:
+    def of(
+        frame: RawFrame,
+        announced: tuple[int, int] | None,
+        settings: StreamSettings,
+        *,
+        depends: bool,
+        key_frames_asked: int,
+        replayed: bool,
+    ) -> Job:
         """A frame that has just come."""
         due_ns = time.perf_counter_ns() + (LOSSLESS_PATIENCE_NS if settings.lossless else 0)
         return Job(
@@ -101,6 +110,7 @@ class Job:
             frame.capture_time_ns,
             frame.encoding,
             frame,
+            announced,
             due_ns,
             settings,
             depends,

@@ -26,6 +26,8 @@ ENTRY_LIVE = 2
 ENTRY_LOSSLESS = 4
 BACKLOG = 60
 """Frames that may wait to be decoded in MODE_LIVE, where later ones need them: decoding itself is too slow then."""
+BACKLOG_BYTES = 32 << 20
+"""And how large they may be together: two seconds of 128 Mb/s."""
 EXIT = 2
 LEAVE_SECONDS = 10.0
 """A thread that has not ended so long after its stream hangs in native code; it is left behind and logged."""
@@ -81,7 +83,7 @@ class Pipeline:
     def _submit_dependent(self, job: Job) -> int:
         """Frames above the entry's room are decoded and not shown; only far above it they are left out as well."""
         entry, dropped = self._belts[0], 0
-        if len(entry) > BACKLOG:
+        if len(entry) > BACKLOG or sum(entry.each(_waiting_bytes)) > BACKLOG_BYTES:
             dropped = _lost(entry.take_all())
             job.after_gap = True
         return dropped + entry.push_marking(job, _skip)
@@ -145,6 +147,10 @@ class Pipeline:
             self._loop.call_soon_threadsafe(function)
         except RuntimeError:
             logger.debug("the event loop ended before its stream")
+
+
+def _waiting_bytes(item: Job | End) -> int:
+    return len(item.raw.data) if isinstance(item, Job) and item.raw is not None else 0
 
 
 def _lost(items: Iterable[Job | End]) -> int:

@@ -19,6 +19,7 @@ from flowgimbal.engines.motion import LANES
 from flowgimbal.engines.plan import COARSEST, COURSE, PLANNED, Course, spacing
 from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.engines.timeline import REACH
+from flowgimbal.server.crop import MOST_CROPPED
 from flowgimbal.server.errors import InvalidArgument
 from flowgimbal.server.window import Point
 from flowgimbal.v1 import stabilizer_pb2 as pb
@@ -80,8 +81,9 @@ def _traces(path: Sequence[bytes]) -> Iterable[Trace]:
         _, time_ns, seconds, room, extent, apart = _HEAD.unpack_from(data)
         values = np.frombuffer(data, "<f4", offset=_HEAD.size).astype(np.float64)
         # Compared so that NaN fails, too.
+        in_crop = 0 <= room <= MOST_CROPPED and 1 - MOST_CROPPED <= extent <= 1
         in_time = (seconds == 0 or _LEAST <= seconds <= REACH) and apart <= spacing(COARSEST)
-        if not (in_time and 0 <= room <= 1 and 0 <= extent <= 1 and bool(np.all(np.abs(values) <= FARTHEST))):
+        if not (in_time and in_crop and bool(np.all(np.abs(values) <= FARTHEST))):
             raise _broken("a point that is on no path")
         parts = (part.reshape(shape) for part, shape in zip(np.split(values, _ENDS[:-1]), _SHAPES, strict=True))
         coefficients, moved, offset, positions, walls = parts

@@ -30,6 +30,9 @@ from flowgimbal.v1 import stabilizer_pb2 as pb
 logger = logging.getLogger(__name__)
 
 
+_NO_PICTURE = "the decoder gave no picture for it; begin with a key frame and send every unit after it"
+
+
 class Stage(Protocol):
     """One step of the road."""
 
@@ -111,17 +114,19 @@ class Decode:
             if job.skipped:
                 continue
             check_size(*decoded.picture.size, self._max_pixels)  # headers can contradict each other
+            if decoded.picture.size != job.announced:
+                self._give_up(job, "the picture is of another size than what came before it says")
+                continue
             job.picture, job.attached = decoded.picture, decoded.attached
             job.clock.skip()
             yield job
 
-    def _give_up(self, job: Job) -> None:
+    def _give_up(self, job: Job, why: str = _NO_PICTURE) -> None:
         """No picture will come of it."""
         if job.replayed:
             return
         if self._lossless:
-            message = "data: the decoder gave no picture for it; begin with a key frame and send every unit after it"
-            raise Undecodable("FRAME_UNDECODABLE", f"{message} (frame_id {job.frame_id})", field="data")
+            raise Undecodable("FRAME_UNDECODABLE", f"data: {why} (frame_id {job.frame_id})", field="data")
         if not job.skipped:
             self._dropped()
 

@@ -78,13 +78,15 @@ class Stream:
         self._trace = tracing and tracing.stream(name, context.invocation_metadata() or (), self.holder.grant.name)
         self._loop = asyncio.get_running_loop()
         self._session = Session(int(config.idle_timeout_seconds * 1e9), time.monotonic_ns())
-        self._inbox = Inbox(context, self._session, draining)
+        # The other half of the grace period is for what was taken.
+        self._inbox = Inbox(context, self._session, draining, config.drain_grace_seconds / 2)
         self._settings = StreamSettings()
         self._told = self._settings
         self._resume: Resume | None = None
         self._encoding: pb.Encoding | None = None  # of the frame received last
         self._draining = draining
         self._key_frames_asked = 0
+        self._tuned = asyncio.Event()  # by an observer, and the client was not told yet
         self._writing = asyncio.Lock()
         self.observers = Observers()
         """Who watches."""
@@ -114,10 +116,11 @@ class Stream:
     def tune(self, tuning: pb.Tuning) -> pb.StreamInfo:
         """Change the settings for frames that come from now on; raises InvalidArgument, and then nothing changed.
 
-        The client learns of it with the next frame.
+        The client is told soon.
         """
         self._settings = tuned(self._settings, tuning.config, CODECS)
         self._key_frames_asked += tuning.key_frame
+        self._tuned.set()
         return self.info
 
     async def run(self) -> None:
@@ -186,7 +189,7 @@ class Stream:
         pipeline = Pipeline(self._name, stages, self._turns, lossless=settings.lossless)
         reader = asyncio.create_task(self._read(pipeline))
         writer = asyncio.create_task(self._write_all(pipeline))
-        farewell = asyncio.create_task(self._bid_farewell())
+        news = asyncio.create_task(self._bid_farewell()), asyncio.create_task(self._tell_tunings())
         try:
             pipeline.start()
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -196,7 +199,7 @@ class Stream:
         finally:
             pipeline.cancel()
             # A server that stops cancels again what its client has cancelled: no thread may be left behind for that.
-            ending = asyncio.ensure_future(_end(pipeline, reader, writer, farewell))
+            ending = asyncio.ensure_future(_end(pipeline, reader, writer, *news))
             while not ending.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.shield(ending)
@@ -204,6 +207,15 @@ class Stream:
     async def _tell_settings(self) -> None:
         self._told = self._settings
         await self._write(pb.StreamResponse(info=self.info))
+
+    async def _tell_tunings(self) -> None:
+        """At once: with more look-ahead no frame may come back before the client sends another."""
+        # Who cannot be told is met by the writer.
+        with contextlib.suppress(StreamError):
+            while await self._tuned.wait():
+                self._tuned.clear()
+                if self._told is not self._settings:
+                    await self._tell_settings()
 
     async def _read(self, pipeline: Pipeline) -> None:
         # The pipeline may have ended for a reason that the writer knows.
@@ -238,6 +250,7 @@ class Stream:
             await self._write(pb.StreamResponse(draining=pb.Draining(seconds=seconds)))
 
     async def _tune(self, tuning: pb.Tuning) -> None:
+        self.holder.check()
         self._session.tune(time.monotonic_ns())
         self.tune(tuning)
         await self._tell_settings()
@@ -246,8 +259,11 @@ class Stream:
         """Whether to go on with a frame, by its holder's budget: a lossless stream waits, a live one drops it."""
         width, height = self._session.size or (0, 0)
         while wait := self.holder.spend(width * height, time.monotonic_ns()):
+            if self._draining.is_set():
+                return True  # what was received comes back, and soon
             if self._settings.lossless or job.replayed:
-                await asyncio.sleep(wait)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._draining.wait(), wait)
                 continue
             self._drop(1)
             job.skipped = True
@@ -273,6 +289,7 @@ class Stream:
             logger.info("the size changed to %dx%d: the window restarts", *size)
         return Job.of(
             frame,
+            self._session.size,
             self._settings,
             depends=CODECS[frame.encoding].depends,
             key_frames_asked=self._key_frames_asked,

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 
 from flowgimbal.server.codecs.codec import EncoderSettings
-from flowgimbal.server.crop import Crop
+from flowgimbal.server.crop import MOST_CROPPED, Crop
 from flowgimbal.server.errors import InvalidArgument, Unsupported
 from flowgimbal.server.limits import MAX_SIDE
 from flowgimbal.server.pins import Region
@@ -77,7 +77,7 @@ def resolve(config: pb.StreamConfig, output_encodings: Collection[pb.Encoding]) 
             strength=_number(config, "smoothing_strength", DEFAULT_STRENGTH, 0, 1),
             look_ahead=int(_number(config, "look_ahead_frames", look_ahead, 0, MAX_LOOK_AHEAD_FRAMES)),
             crop=_CROPS[config.crop_policy],
-            max_crop_ratio=_number(config, "max_crop_ratio", DEFAULT_CROP_RATIO, 0, 0.5),
+            max_crop_ratio=_number(config, "max_crop_ratio", DEFAULT_CROP_RATIO, 0, MOST_CROPPED),
             pins=_pins(config.pins),
         ),
         resumable=config.resumable,

@@ -15,7 +15,7 @@ import hashlib
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +52,7 @@ def read(text: str) -> tuple[Grant, ...]:
     grants = tuple(_grant(name, table) for name, table in document.items())
     if not grants:
         raise ValueError('it has no token; write e.g. [camera-7] and below it token = "..."')
-    return _unique(grants)
+    return unique(grants)
 
 
 def of_pairs(pairs: Iterable[str]) -> tuple[Grant, ...]:
@@ -63,7 +63,7 @@ def of_pairs(pairs: Iterable[str]) -> tuple[Grant, ...]:
         if not colon or not name:
             raise ValueError(f"number {number} is not NAME:TOKEN")
         grants.append(Grant(name, digest(long_enough(f"[{name}] token", token))))
-    return _unique(grants)
+    return unique(grants)
 
 
 def long_enough(what: str, token: str) -> str:
@@ -116,9 +116,12 @@ def _positive(name: str, table: Mapping[str, Any], key: str) -> float | None:
     return value
 
 
-def _unique(grants: Iterable[Grant]) -> tuple[Grant, ...]:
+def unique(grants: Sequence[Grant]) -> tuple[Grant, ...]:
+    """``grants``, if no two of them have a name or a token in common; else ValueError, naming them."""
     seen: dict[bytes, str] = {}
     for grant in grants:
+        if grant.name in seen.values():
+            raise ValueError(f"[{grant.name}] is there twice")
         if grant.digest in seen:
             raise ValueError(f"[{grant.name}] has the token of [{seen[grant.digest]}]")
         seen[grant.digest] = grant.name

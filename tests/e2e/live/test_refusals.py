@@ -6,7 +6,9 @@ import av
 import cv2
 import numpy as np
 import pytest
+from e2e.command import COMMAND
 from e2e.live.recordings import lines_of
+from e2e.ports import free_port
 
 from flowgimbal.client.assets import BUNDLED_CLIP
 
@@ -26,6 +28,20 @@ def test_what_cannot_work_is_said_at_once(flowgimbal, arguments, code, complaint
     assert done.returncode == code
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_token_that_the_server_does_not_know_is_said_at_once(run, flowgimbal, tmp_path):
+    (tmp_path / "tokens.toml").write_text('[camera]\ntoken = "a-token-of-camera-7"\n')
+    (tmp_path / "token").write_text("no-token-of-anybody")
+    address = f"127.0.0.1:{free_port()}"
+    flags = ("--listen", address, "--engine", "identity", "--tokens-file", tmp_path / "tokens.toml")
+    server = run(*COMMAND, "serve", *flags)
+    server.wait_for("serving")
+    done = flowgimbal(
+        "live", "--source", "test:", "--sink", "s.mkv", "--server", address, "--token-file", tmp_path / "token"
+    )
+    assert done.returncode == 1
+    assert "token" in done.stderr
 
 
 def test_a_source_that_fails_is_not_taken_for_a_page_that_fails(flowgimbal):

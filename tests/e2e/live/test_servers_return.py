@@ -6,6 +6,7 @@ import signal
 import subprocess
 from itertools import pairwise
 
+import av
 import psutil
 import pytest
 from e2e.command import COMMAND
@@ -67,6 +68,21 @@ def test_a_second_signal_does_not_wait_for_a_server_that_hangs(run, tmp_path):
         program.process.wait(1)
     assert program.end(signal.SIGINT) == 130
     assert program.said[-1] == "flowgimbal live: interrupted"
+
+
+@needs_ffmpeg
+def test_one_signal_is_enough_where_no_server_is_left(run, tmp_path):
+    address, sidecar, movie = f"127.0.0.1:{free_port()}", tmp_path / "s.jsonl", tmp_path / "s.mp4"
+    server = run(*COMMAND, "serve", "--listen", address, "--engine", "identity")
+    server.wait_for("serving")
+    program = live(run, "--source", "test:", "--sink", sidecar, "--sink", movie, "--server", address)
+    grown(sidecar, 20)
+    server.end(signal.SIGKILL)
+    program.wait_for("the server is gone")
+    assert program.end() == 0
+    assert program.count("ending without what is on its way") == 1
+    with av.open(str(movie)) as container:  # an .mp4 without its end cannot be read
+        assert sum(1 for _ in container.decode(video=0)) >= 15
 
 
 def test_a_drained_server_is_followed_by_another_at_once(run, tmp_path):

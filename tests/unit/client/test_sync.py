@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 import threading
 
 import numpy as np
@@ -89,3 +91,29 @@ async def test_a_source_that_fails(address):
             list(client.stabilize(frames()))
 
     await away(work)
+
+
+LOOP = """
+import itertools
+import sys
+import numpy as np
+from flowgimbal.client import SyncClient
+
+try:
+    with SyncClient(sys.argv[1]) as client:
+        for steady in client.stabilize(itertools.repeat(np.zeros((4, 6, 3), np.uint8))):
+            print(steady.frame_id, flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+async def test_ctrl_c_is_what_a_program_hears_of_it(address):
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", LOOP, address, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert await program.stdout.readline() == b"0\n"
+    program.send_signal(signal.SIGINT)
+    said, complaints = await asyncio.wait_for(program.communicate(), 60)
+    assert said.endswith(b"interrupted\n")
+    assert (program.returncode, complaints) == (0, b"")

@@ -1,5 +1,9 @@
 """The CPU engine with the committed weights, and the alternatives to it."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -114,3 +118,12 @@ def test_names_that_there_are_not() -> None:
 def test_shrink_gives_the_size_asked_for(size: tuple[int, int]) -> None:
     luma = np.random.default_rng(0).integers(0, 255, size[::-1], np.uint8)
     assert shrink(luma, (320, 176)).shape == (176, 320)
+
+
+def test_nothing_is_noted_to_be_sent_home(tmp_path: Path) -> None:
+    """By ONNX Runtime, in a process that has it from us alone."""
+    imports = "import numpy as np; from flowgimbal.engines.onnx import OnnxFlow"
+    measure = f"{imports}; OnnxFlow().flow(np.zeros((176, 320), np.uint8), None)"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
+    subprocess.run([sys.executable, "-c", measure], env={**kept, "HOME": str(tmp_path)}, check=True)
+    assert not list(tmp_path.rglob("*"))

@@ -26,9 +26,9 @@ from flowgimbal.v1 import stabilizer_pb2 as pb
 FIELD = (2, ROWS, COLUMNS)
 
 
-def point(seconds: float, course: Course | None = None) -> bytes:
+def point(seconds: float, course: Course | None = None, *, room: float = 0.1, extent: float = 0.9) -> bytes:
     there = Point(seconds, np.zeros(LANES), np.zeros(FIELD), np.zeros(FIELD))
-    return resume.packed(Trace(0, there, course or Course(), 0.1, 0.9))
+    return resume.packed(Trace(0, there, course or Course(), room, extent))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-9, 1 / 30, 2.0])
@@ -48,6 +48,17 @@ def test_a_time_that_no_clock_tells_is_found_wherever_it_stands():
     struct.pack_into("<f", broken, 9, 1e-45)
     with pytest.raises(InvalidArgument, match="on no path"):
         resume.read(pb.Resume(path=[point(0.0), point(1 / 30), bytes(broken)]))
+
+
+@pytest.mark.parametrize(("room", "extent"), [(0.1, 0.0), (0.1, 0.49), (0.1, 1.1), (0.6, 0.9), (-0.1, 0.9)])
+def test_a_crop_that_no_settings_allow_is_refused(room, extent):
+    with pytest.raises(InvalidArgument, match="on no path"):
+        resume.read(pb.Resume(path=[point(1 / 30, room=room, extent=extent)]))
+
+
+def test_the_widest_crop_is_taken():
+    (trace,) = resume.read(pb.Resume(path=[point(1 / 30, room=0.5, extent=0.5)])).path
+    assert (trace.room, trace.extent) == (0.5, 0.5)
 
 
 def test_the_course_is_kept():

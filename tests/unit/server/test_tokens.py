@@ -62,6 +62,17 @@ def test_a_server_does_not_start_without_the_tokens_that_it_was_told_of(tmp_path
         Access(ServeConfig(tokens=("secret-without-name",)))
 
 
+def test_a_name_is_there_once(tmp_path):
+    file, fixed = tmp_path / "tokens.toml", ("a:" + TOKEN,)
+    file.write_text(f'[a]\ntoken = "another-{TOKEN}"\n')
+    with pytest.raises(StartupError, match=r"\[a\] is there twice"):
+        Access(ServeConfig(tokens=fixed, tokens_file=str(file)))
+    file.write_text(f'["the page"]\ntoken = "another-{TOKEN}"\n')
+    access = Access(ServeConfig(tokens=fixed, tokens_file=str(file)))
+    with pytest.raises(StartupError, match=r"\[the page\] is there twice"):
+        access.issue("the page")
+
+
 def test_a_budget_allows_its_rate_and_a_second_at_once():
     second = 1_000_000_000
     budget = Budget(30)

@@ -19,6 +19,7 @@ from flowgimbal.client.errors import (
     ServerFault,
     StreamClosed,
     Timeout,
+    Unauthorized,
     Unsupported,
 )
 from flowgimbal.client.frame import Frame, SteadyFrame
@@ -42,6 +43,8 @@ HOLD_SECONDS = 0.25
 """For so long each: a server says that it dropped frames with the next one that it returns, and there may be none."""
 _REFUSALS = (InvalidRequest, Unsupported)
 _OF_CONTENT = (*_REFUSALS, CorruptFrame, ServerFault)
+FAREWELL_SECONDS = 5.0
+"""Once it is to end, nothing more is waited for if nothing came back for so long: its sinks have to be completed."""
 LEAVE_SECONDS = 1.0
 """For the source's thread to see that it is to end; one that waits for a packet is left behind."""
 BARREN = 90
@@ -98,15 +101,20 @@ class Relay:
         fan = Fan(self._sinks)
         intake = Intake(self._open_source, backlog, lambda time_ns, unit: self._came(raw, time_ns, unit))
         intake.start()
-        watching = asyncio.ensure_future(self._watch(intake))
+        serving = asyncio.ensure_future(self._serve(backlog, fan))
+        beside = [asyncio.ensure_future(task) for task in (self._watch(intake), self._leave(serving))]
         try:
-            await self._serve(backlog, fan)
+            await asyncio.wait({serving})
+            if not serving.cancelled():
+                serving.result()
             if intake.failure is not None:
                 raise intake.failure
         finally:
+            for task in (serving, *beside):
+                task.cancel()
+            await asyncio.gather(serving, *beside, return_exceptions=True)
             self.unsent = backlog.lost
             intake.stop()
-            watching.cancel()
             await asyncio.to_thread(intake.join, LEAVE_SECONDS)
             await asyncio.to_thread(fan.close)
             await asyncio.to_thread(raw.close)
@@ -135,7 +143,7 @@ class Relay:
                     logger.info("the server ended the stream; opening another")
                     backlog.rewind()
             except FlowgimbalError as error:
-                if isinstance(error, _REFUSALS) and not self.returned:
+                if isinstance(error, (*_REFUSALS, Unauthorized)) and not self.returned:
                     raise
                 if isinstance(error, Timeout) and not backlog.waiting:
                     # It is the source that kept the server waiting, and that was said.
@@ -153,6 +161,16 @@ class Relay:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), pause)
                 pause = min(2 * pause, most)
+
+    async def _leave(self, serving: asyncio.Task[None]) -> None:
+        """Once ``stop`` was called, wait for what is on its way as long as it comes."""
+        await self._stopping.wait()
+        returned = None
+        while returned != self.returned:
+            returned = self.returned
+            await asyncio.sleep(FAREWELL_SECONDS)
+        logger.warning("the server gives nothing back for %g s: ending without what is on its way", FAREWELL_SECONDS)
+        serving.cancel()
 
     async def _exchange(self, stream: Stream, backlog: Backlog, fan: Fan) -> None:
         sending = asyncio.ensure_future(self._send(stream, backlog))
