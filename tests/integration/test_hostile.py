@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from wire import DEAF, Connection, call, data, message
 
 from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
@@ -126,6 +128,26 @@ def test_calls_that_are_never_ended_keep_their_places(launch, connect, wire):
 
     wire.eventually(served)
     assert not [line for line in server.log if line["level"] == "error"]
+
+
+async def test_calls_that_take_not_even_an_answer_keep_their_places(launch, connect, wire):
+    server = launch("--max-streams", "2", "--idle-timeout-seconds", "1")
+    deaf = await Connection.open(server.address, DEAF)
+    config = message(wire.config().SerializeToString())
+    for stream in (1, 3):
+        await deaf.say(call(stream) + data(stream, config))
+    await asyncio.to_thread(server.wait_for, "takes no status", 2)
+
+    def refusal() -> str:
+        try:
+            connect(server.address).exchange([wire.lossless()])
+        except grpc.RpcError as error:
+            return error.details()
+        return ""
+
+    assert "all 2 streams" in await asyncio.to_thread(refusal)
+    deaf.close()
+    await asyncio.to_thread(wire.eventually, lambda: not refusal())
 
 
 def decoders(server) -> list[psutil.Process]:

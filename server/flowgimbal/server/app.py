@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from flowgimbal.engines.engine import Engine, EngineError
@@ -24,6 +24,7 @@ from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import StartupError
 from flowgimbal.server.gate import Gate
 from flowgimbal.server.guard import probe
+from flowgimbal.server.health import NOT_SERVING, SERVING, Health
 from flowgimbal.server.interceptor import StatusInterceptor
 from flowgimbal.server.metrics import Metrics, MetricsPage
 from flowgimbal.server.observer import ObserverService
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["StabilizerService"].full_name
 OBSERVER = pb.DESCRIPTOR.services_by_name["ObserverService"].full_name
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 KEEPALIVE_SECONDS = 20
 HANDSHAKE_SECONDS = 10
 """For a connection to greet, TLS included."""
@@ -52,8 +54,6 @@ WINDOW_BYTES = 4 << 20
 """What a stream's client may send ahead of what is read. Left to itself, gRPC lets it grow to dozens of megabytes."""
 FAREWELL_SECONDS = 2.0
 """For the statuses of streams that have just ended to reach their clients."""
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 class Server:
@@ -73,7 +73,7 @@ class Server:
         self._tracing = _tracing(config) if config.traces else None
         readings = Readings()
         self._service = StabilizerService(config, self._metrics, readings, self._tracing)
-        self._health = health.aio.HealthServicer()
+        self._health = Health(("", SERVICE, OBSERVER))
         self._grpc = grpc.aio.server(
             interceptors=[Gate(self.access, self._metrics), Quota(readings), StatusInterceptor()],
             options=_options(config, shared),
@@ -82,9 +82,7 @@ class Server:
         pb_grpc.add_StabilizerServiceServicer_to_server(self._service, self._grpc)
         pb_grpc.add_ObserverServiceServicer_to_server(self._observer, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection(
-            (SERVICE, OBSERVER, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
-        )
+        reflection.enable_server_reflection((SERVICE, OBSERVER, HEALTH, reflection.SERVICE_NAME), self._grpc)
         self._force = asyncio.Event()
         self._watching: list[asyncio.Task[None]] = []
         self.addresses: tuple[str, ...] = ()
@@ -107,7 +105,6 @@ class Server:
 
     async def open(self) -> None:
         """Listen, load and warm the engine, then take streams; raises StartupError."""
-        await self._tell_health(NOT_SERVING)
         started = time.monotonic()
         try:
             # Alone, it answers "starting" while it loads; among others, it takes no connection that they could have.
@@ -121,7 +118,7 @@ class Server:
             await self._close()
             raise
         self._service.begin(engine, self._nursery)
-        await self._tell_health(SERVING)
+        self._health.tell(SERVING)
         self._watching += map(asyncio.create_task, (self._watch_engine(engine), self.access.watch()))
         logger.info(
             "serving",
@@ -162,8 +159,8 @@ class Server:
     async def stop(self, grace_seconds: float | None = None) -> int:
         """Drain and close; the number of streams that had to be cancelled. The default grace is the configuration's."""
         grace = self._config.drain_grace_seconds if grace_seconds is None else grace_seconds
-        await self._tell_health(NOT_SERVING)
         self._service.drain()
+        self._health.tell(NOT_SERVING)
         logger.info("draining", extra={"streams": self._service.active_streams, "grace_seconds": grace})
         idle = asyncio.ensure_future(self._service.idle())
         forced = asyncio.ensure_future(self._force.wait())
@@ -187,17 +184,17 @@ class Server:
                 if not service.engine_fault:
                     logger.critical("the engine works for nobody", extra={"why": why})
                 service.engine_fault = why
-                await self._tell_health(NOT_SERVING)
+                self._health.tell(NOT_SERVING)
                 await asyncio.sleep(PROBE_SECONDS)
             if engine.lost:
                 logger.critical("the engine is lost: this server has to be started again", extra={"why": engine.lost})
-                await self._tell_health(NOT_SERVING)
+                self._health.tell(NOT_SERVING)
                 return
             if service.engine_fault:
                 service.engine_fault = ""
                 logger.info("the engine works again")
                 if service.takes_streams:  # and does not drain
-                    await self._tell_health(SERVING)
+                    self._health.tell(SERVING)
 
     async def _close(self, grace_seconds: float = 0) -> None:
         for task in self._watching:
@@ -216,10 +213,6 @@ class Server:
         if self._tracing:
             await asyncio.to_thread(self._tracing.close)
         addresses.forget((*self.addresses, self._inner))
-
-    async def _tell_health(self, status: int) -> None:
-        for name in ("", SERVICE, OBSERVER):
-            await self._health.set(name, status)
 
 
 async def start(config: ServeConfig, *, shared: bool = False, inner: str = "") -> Server:

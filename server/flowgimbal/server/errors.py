@@ -39,8 +39,8 @@ class InvalidArgument(StreamError):  # noqa: N818 - named for the status
     code = grpc.StatusCode.INVALID_ARGUMENT
 
 
-class NoSuchStream(StreamError):  # noqa: N818
-    """No stream of that id runs here."""
+class NotFound(StreamError):  # noqa: N818
+    """No stream of that id runs here, or no service of that name."""
 
     code = grpc.StatusCode.NOT_FOUND
 

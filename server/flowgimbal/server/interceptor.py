@@ -16,7 +16,7 @@ from flowgimbal.server.limits import LINGER_SECONDS
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "/flowgimbal."
+PREFIXES = ("/flowgimbal.", "/grpc.health.")
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
@@ -27,9 +27,9 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the handlers of this project; health passes, and reflection nearly."""
+        """Wrap the handlers of this project; reflection passes nearly."""
         handler = await continuation(handler_call_details)
-        if handler is None or not str(handler_call_details.method).startswith(PREFIX):
+        if handler is None or not str(handler_call_details.method).startswith(PREFIXES):
             return _lenient(handler) if handler is not None and handler.stream_stream is not None else handler
         if handler.stream_stream is not None:
             return grpc.stream_stream_rpc_method_handler(

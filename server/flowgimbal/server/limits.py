@@ -1,4 +1,4 @@
-"""What a client may ask for: picture sizes, and places for streams and observers."""
+"""What a client may ask for: picture sizes, and places for streams, observers and other calls that last."""
 
 from __future__ import annotations
 
@@ -35,16 +35,20 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 class Places:
-    """Counts what runs, streams or observers, and what has ended in calls that are not over. Belongs to the event loop.
+    """Counts what runs, streams for one, and what has ended in calls that are not over. Belongs to the event loop.
 
     A client that neither reads nor hangs up could have any number of the latter, and gRPC keeps what they hold.
     """
 
-    def __init__(self, limit: int, what: str, whose: str = "this server") -> None:
-        """``what`` they are called, and ``whose`` they are: ``max_{what}`` is the setting behind ``limit``."""
+    def __init__(self, limit: int, what: str, whose: str = "this server", *, fixed: bool = False) -> None:
+        """``what`` they are called, and ``whose`` they are.
+
+        ``max_{what}`` is the setting behind ``limit``, unless it is ``fixed``.
+        """
         self.limit = limit
         self._what = what
         self._whose = whose
+        self._advice = "retry later" if fixed else f"retry later or raise max_{what}"
         self._takers: set[asyncio.Task[Any]] = set()
 
     @property
@@ -61,7 +65,7 @@ class Places:
         if self.taken >= self.limit:
             raise TooMany(
                 f"TOO_MANY_{self._what.upper()}",
-                f"all {self.limit} {self._what} of {self._whose} are in use; retry later or raise max_{self._what}",
+                f"all {self.limit} {self._what} of {self._whose} are in use; {self._advice}",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
                 **{f"max_{self._what}": self.limit},
             )

@@ -12,7 +12,7 @@ import grpc.aio
 
 from flowgimbal.server.access import holder
 from flowgimbal.server.config import ServeConfig
-from flowgimbal.server.errors import InvalidArgument, NoSuchStream, PermissionDenied, TimedOut
+from flowgimbal.server.errors import InvalidArgument, NotFound, PermissionDenied, TimedOut
 from flowgimbal.server.limits import Places
 from flowgimbal.server.outbox import send
 from flowgimbal.server.stream import Stream
@@ -84,7 +84,7 @@ class ObserverService(pb_grpc.ObserverServiceServicer):
     def _find(self, stream_id: str) -> Stream:
         if stream_id not in self._streams:
             message = f"stream_id: no stream {stream_id!r} runs here; it ended, or runs in another process"
-            raise NoSuchStream("NO_SUCH_STREAM", message, field="stream_id", stream_id=stream_id)
+            raise NotFound("NO_SUCH_STREAM", message, field="stream_id", stream_id=stream_id)
         stream, viewer = self._streams[stream_id], holder.get()
         if stream.holder is not viewer and not viewer.grant.observe:
             message = "this stream is another token's; watching and tuning it takes a token with `observe = true`"

@@ -17,6 +17,10 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
 
 
+DEAF = PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0))
+"""The greeting of a client that takes no byte of any message (SETTINGS_INITIAL_WINDOW_SIZE)."""
+
+
 def call(stream: int, path: str = STREAM, **more: str) -> bytes:
     """The headers that begin a gRPC call; ``more`` headers have underscores for dashes."""
     fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x", "te": "trailers"}
@@ -61,9 +65,10 @@ class Connection:
 
     @classmethod
     async def open(cls, address: str, greeting: bytes = PREFACE + frame(SETTINGS, 0, 0)) -> Connection:
-        """Connect to HOST:PORT and say ``greeting``."""
+        """Connect to HOST:PORT, or unix:PATH, and say ``greeting``."""
         host, _, port = address.rpartition(":")
-        connection = cls(*await asyncio.open_connection(host, int(port)))
+        opening = asyncio.open_unix_connection(port) if host == "unix" else asyncio.open_connection(host, int(port))
+        connection = cls(*await opening)
         await connection.say(greeting)
         return connection
 
