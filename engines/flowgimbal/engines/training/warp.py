@@ -137,7 +137,7 @@ def seen_points(aspect: float) -> Tensor:
 def draw_setting(rng: np.random.Generator, batch: int) -> Setting:
     """A setting as users choose them: mostly the defaults, and everything else."""
     if rng.random() < USUAL:
-        rate, look_ahead = float(rng.choice([24, 25, 30, 30, 30])), int(rng.choice([0, 0, 5, 15]))
+        rate, look_ahead = float(rng.choice([24, 25, 30, 30, 30])), int(rng.choice([0, 0, 5, 5, 15, 15, 15]))
         return Setting(rate, look_ahead, 0.1, float(rng.choice([9 / 16, 9 / 16, 3 / 4])), torch.full((batch,), 0.8))
     rate = float(rng.choice([10, 15, 24, 25, 30, 30, 50, 60]))
     look_ahead = int(rng.choice([0, 0, 1, 2, 3, 5, 5, 8, 10, 15, 15, 20, 30]))
