@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowgimbal.client.cli import interrupt
-from flowgimbal.client.cli.options import UsageError
+from flowgimbal.client.cli.options import UsageError, usage_errors
 from flowgimbal.client.cli.own_server import ServerOptions, serving
 from flowgimbal.client.cli.web import NO_WEB, Page
 from flowgimbal.client.endpoint import Endpoint
-from flowgimbal.client.errors import FlowgimbalError
 from flowgimbal.client.settings import Encoding, StreamSettings
 
 if TYPE_CHECKING:
@@ -82,11 +81,8 @@ def run(config: Config) -> int:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        interrupt.run(_live(config))
-    except FlowgimbalError:
-        raise  # some are ValueErrors, too
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+        with usage_errors():
+            interrupt.run(_live(config))
     finally:
         logger.removeHandler(handler)
     return 0
