@@ -70,9 +70,12 @@ def test_compressed_messages_are_refused_and_not_unpacked(server, client, compre
     assert client.stub.GetServerInfo(request, timeout=30).version
 
 
-def test_reflection_answers_as_to_an_empty_request(server, client):
+def test_reflection_refuses_what_is_no_request_and_what_is_too_large(server, client):
     before = len(errors(server))
-    answers = [list(client.channel.stream_stream(REFLECTION)(iter([data]), timeout=30)) for data in (b"", BROKEN)]
-    assert answers[0]
-    assert answers[0] == answers[1]
+    reflect = client.channel.stream_stream(REFLECTION)
+    assert list(reflect(iter([b""]), timeout=30))  # an error among the answers
+    for data in (BROKEN, b"\x1a\xd0\x0f" + b"x" * 2000):
+        with pytest.raises(grpc.RpcError) as caught:
+            list(reflect(iter([data]), timeout=30))
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert errors(server)[before:] == []

@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 
 import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from wire import DEAF, Connection, call, data, message
 
 from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
 
 CHECK = "/grpc.health.v1.Health/Check"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+FEW_FILES = """
+import resource, sys
+from flowgimbal.server import __main__
+resource.setrlimit(resource.RLIMIT_NOFILE, (256 + 2 * 10 + 2 * 20,) * 2)
+sys.exit(__main__.main())
+"""
+"""Has 256 descriptors for itself, two for each of ten decoders, and twenty connections to each of two addresses."""
 INFO = "/flowgimbal.v1.StabilizerService/GetServerInfo"
 
 
@@ -34,6 +44,21 @@ def test_connections_above_the_limit_are_hung_up_on(launch, connect, wire):
         for one in crowd:
             one.close()
     stream.half_close()
+    wire.eventually(lambda: answers(server.address))
+
+
+def test_connections_leave_descriptors_for_every_address_and_decoder(launch, wire):
+    listen = ("--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0")
+    server = launch(*listen, "--decoders", "process", "--max-streams", "10", program=("-c", FEW_FILES))
+    crowds = []
+    for address in server.wait_for("serving")["addresses"].split(","):
+        host, port = address.split(":")
+        crowds.append([socket.create_connection((host, int(port))) for _ in range(40)])
+    try:
+        wire.eventually(lambda: [sum(map(hung_up, crowd)) for crowd in crowds] == [20, 20])
+    finally:
+        for one in crowds[0] + crowds[1]:
+            one.close()
     wire.eventually(lambda: answers(server.address))
 
 
@@ -80,6 +105,55 @@ def test_requests_that_never_come_wait_in_a_queue_of_their_own(launch, connect, 
     assert len(stream.frames(1)) == 1
     stream.half_close()
     assert answers(server.address)
+
+
+async def test_half_a_request_of_reflection_keeps_nobody_out_for_long(launch, wire):
+    server = launch()
+    halves = [await Connection.open(server.address) for _ in range(8)]
+    for one in halves:
+        await one.say(call(1, REFLECTION) + data(1, message(bytes(10_000), announced=60 << 20)))
+
+    def told_off() -> bool:
+        return all(b"4 reflections" in one.heard or b"came in whole" in one.heard for one in halves)
+
+    await asyncio.to_thread(wire.eventually, told_off)
+    for one in halves:
+        one.close()
+
+    def services() -> bool:
+        ask = reflection_pb2.ServerReflectionRequest(list_services="")
+        with grpc.insecure_channel(server.address) as channel:
+            stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+            try:
+                (answer,) = stub.ServerReflectionInfo(iter([ask]), timeout=30)
+            except grpc.RpcError:
+                return False
+        return bool(answer.list_services_response.service)
+
+    await asyncio.to_thread(wire.eventually, services)
+
+
+def test_a_metrics_page_hangs_up_on_who_asks_nothing(launch, wire):
+    server = launch("--metrics-listen", "127.0.0.1:0")
+    page = server.wait_for("serving")["metrics"]
+
+    def read() -> bool:
+        with urllib.request.urlopen(f"http://{page}/metrics", timeout=30) as answer:
+            return b"flowgimbal_streams" in answer.read()
+
+    assert read()
+    threads, files = server.ps.num_threads(), server.ps.num_fds()
+    host, port = page.split(":")
+    crowd = [socket.create_connection((host, int(port))) for _ in range(100)]
+    try:
+        wire.eventually(lambda: sum(map(hung_up, crowd)) >= 84)
+        assert read()  # for whom the oldest goes
+        wire.eventually(lambda: all(map(hung_up, crowd)))
+    finally:
+        for one in crowd:
+            one.close()
+    wire.eventually(lambda: server.ps.num_threads() <= threads and server.ps.num_fds() <= files)
+    assert {line["level"] for line in server.log} == {"info"}
 
 
 @pytest.mark.slow

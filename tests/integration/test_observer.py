@@ -145,6 +145,8 @@ def test_refusals(served):
                 await anext(client.watch(stream.info.stream_id, **wrong))
         with pytest.raises(NoSuchStream, match="no stream 'nobody'"):
             await anext(client.watch("nobody"))
+        with pytest.raises(NoSuchStream, match="1000000 characters"):  # which the status does not repeat
+            await client.tune("x" * 1_000_000)
 
     served(use)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from flowgimbal.engines.engine import Engine, EngineError
 from flowgimbal.engines.picker import pick
@@ -26,10 +26,12 @@ from flowgimbal.server.gate import Gate
 from flowgimbal.server.guard import probe
 from flowgimbal.server.health import NOT_SERVING, SERVING, Health
 from flowgimbal.server.interceptor import StatusInterceptor
-from flowgimbal.server.metrics import Metrics, MetricsPage
+from flowgimbal.server.metrics import Metrics
+from flowgimbal.server.metrics_page import MetricsPage
 from flowgimbal.server.observer import ObserverService
 from flowgimbal.server.pipeline import LEAVE_SECONDS
 from flowgimbal.server.quota import Quota, Readings
+from flowgimbal.server.reflection import Reflection
 from flowgimbal.server.service import PROBE_SECONDS, VERSION, StabilizerService
 from flowgimbal.server.stream import StreamSummary
 from flowgimbal.server.tls import Certificates
@@ -82,7 +84,8 @@ class Server:
         pb_grpc.add_StabilizerServiceServicer_to_server(self._service, self._grpc)
         pb_grpc.add_ObserverServiceServicer_to_server(self._observer, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection((SERVICE, OBSERVER, HEALTH, reflection.SERVICE_NAME), self._grpc)
+        reflects = Reflection((SERVICE, OBSERVER, HEALTH))
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflects, self._grpc)  # type: ignore[no-untyped-call]
         self._force = asyncio.Event()
         self._watching: list[asyncio.Task[None]] = []
         self.addresses: tuple[str, ...] = ()
@@ -138,7 +141,7 @@ class Server:
         if self._config.insecure:
             logger.warning("insecure: whoever reaches these addresses may use this server, and read what others send")
         if self._config.metrics_listen:
-            self._page = MetricsPage(self._metrics, self._config.metrics_listen)
+            self._page = MetricsPage(self._metrics.registry, self._config.metrics_listen)
         await self._grpc.start()
 
     async def _load(self) -> Engine:
@@ -285,6 +288,8 @@ def _tracing(config: ServeConfig) -> Tracing:
 
 
 def _options(config: ServeConfig, shared: bool) -> list[tuple[str, int]]:
+    decoders = config.max_streams if config.decodes_apart else 0
+    connections = process.connections(config.max_connections, len(config.listen), decoders)
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
@@ -296,6 +301,6 @@ def _options(config: ServeConfig, shared: bool) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", KEEPALIVE_SECONDS * 500),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-        ("grpc.max_allowed_incoming_connections", process.connections(config.max_connections)),
+        ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
     ]

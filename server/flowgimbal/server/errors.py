@@ -14,6 +14,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 DOMAIN = "flowgimbal"
+MAX_TEXT_BYTES = 1000
+"""Of a message, and of each value of its metadata: gRPC takes 8 KiB of a status, escapes and all."""
 
 
 class StartupError(Exception):
@@ -26,11 +28,11 @@ class StreamError(Exception):
     code: grpc.StatusCode = grpc.StatusCode.INTERNAL
 
     def __init__(self, reason: str, message: str, *, retry_after_seconds: float | None = None, **metadata: object):
-        super().__init__(message)
         self.reason = reason
-        self.message = message
+        self.message = _cut(message)
+        super().__init__(self.message)
         self.retry_after_seconds = retry_after_seconds
-        self.metadata: Mapping[str, str] = {key: str(value) for key, value in metadata.items()}
+        self.metadata: Mapping[str, str] = {key: _cut(str(value)) for key, value in metadata.items()}
 
 
 class InvalidArgument(StreamError):  # noqa: N818 - named for the status
@@ -114,6 +116,11 @@ def to_status(error: StreamError) -> grpc.Status:
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     code = code_pb2.Code.Value(error.code.name)
     return rpc_status.to_status(status_pb2.Status(code=code, message=error.message, details=details))
+
+
+def _cut(text: str) -> str:
+    head = text[:MAX_TEXT_BYTES].encode(errors="replace")[:MAX_TEXT_BYTES].decode(errors="ignore")
+    return head if len(head) == len(text) else f"{head}..."
 
 
 def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> any_pb2.Any:

@@ -9,28 +9,25 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
 
 from flowgimbal.server.errors import EngineFailure, StreamError, to_status
 from flowgimbal.server.limits import LINGER_SECONDS
 
 logger = logging.getLogger(__name__)
 
-PREFIXES = ("/flowgimbal.", "/grpc.health.")
-
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
-    """Every error of this project's services ends in a status with details, anything unforeseen in INTERNAL."""
+    """Every error of a handler ends in a status with details, anything unforeseen in INTERNAL."""
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the handlers of this project; reflection passes nearly."""
+        """The handler, wrapped."""
         handler = await continuation(handler_call_details)
-        if handler is None or not str(handler_call_details.method).startswith(PREFIXES):
-            return _lenient(handler) if handler is not None and handler.stream_stream is not None else handler
+        if handler is None:
+            return None
         if handler.stream_stream is not None:
             return grpc.stream_stream_rpc_method_handler(
                 _mapped(handler.stream_stream), handler.request_deserializer, handler.response_serializer
@@ -42,23 +39,6 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(
             _mapped(handler.unary_unary), handler.request_deserializer, handler.response_serializer
         )
-
-
-def _lenient(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
-    """Takes bytes that are no request for an empty one, which reflection answers with an error of its own.
-
-    Else gRPC would answer with UNKNOWN, and write a traceback to the log for each.
-    """
-    deserialize: Any = handler.request_deserializer
-    handle: Any = handler.stream_stream
-
-    def read(data: bytes) -> Any:
-        try:
-            return deserialize(data)
-        except DecodeError:
-            return deserialize(b"")
-
-    return grpc.stream_stream_rpc_method_handler(handle, read, handler.response_serializer)
 
 
 def _mapped(handle: Any) -> Any:

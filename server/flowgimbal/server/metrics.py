@@ -1,4 +1,4 @@
-"""Numbers for Prometheus, on a port of their own; no labels a stream, so that their number stays bounded."""
+"""Numbers for Prometheus; no labels a stream, so that their number stays bounded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from prometheus_client import (
     Histogram,
     Info,
     ProcessCollector,
-    start_http_server,
 )
 
-from flowgimbal.server.config import host_and_port
-from flowgimbal.server.errors import StartupError, StreamError
+from flowgimbal.server.errors import StreamError
 from flowgimbal.server.guard import CALLS
 from flowgimbal.server.job import STAGES
 
@@ -96,21 +94,3 @@ class Metrics:
         self._latency.observe(sum(spent_ns.values()) * 1e-9)
         for name, stage in self._stages.items():
             stage.observe(spent_ns[name] * 1e-9)
-
-
-class MetricsPage:
-    """Serves a registry at HOST:PORT until closed."""
-
-    def __init__(self, metrics: Metrics, listen: str) -> None:
-        host, port = host_and_port("metrics_listen", listen)
-        try:
-            self._server, self._thread = start_http_server(port, host, metrics.registry)
-        except OSError as error:
-            raise StartupError(f"metrics_listen: cannot serve on {listen}: {error}; choose a free port") from error
-        self.address = f"{host}:{self._server.server_port}"
-
-    def close(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

@@ -23,6 +23,8 @@ from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
 
 DEFAULT_WIDTH, WIDTHS = 640, (16, 4096)
 DEFAULT_RATE, RATES = 30.0, (0.1, 120.0)
+MAX_ID_LENGTH = 64
+"""Ids above it are none of ours, and are not repeated."""
 PATIENCE_NS = 200_000_000
 """Frames that come this much later go before the pictures for observers."""
 
@@ -82,6 +84,9 @@ class ObserverService(pb_grpc.ObserverServiceServicer):
         )
 
     def _find(self, stream_id: str) -> Stream:
+        if len(stream_id) > MAX_ID_LENGTH:
+            message = f"stream_id: no stream has an id of {len(stream_id)} characters"
+            raise NotFound("NO_SUCH_STREAM", message, field="stream_id")
         if stream_id not in self._streams:
             message = f"stream_id: no stream {stream_id!r} runs here; it ended, or runs in another process"
             raise NotFound("NO_SUCH_STREAM", message, field="stream_id", stream_id=stream_id)

@@ -15,6 +15,8 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 DESCRIPTORS_BESIDE = 256
 """Kept for all that is no client's connection: libraries, files, pipes."""
+DESCRIPTORS_A_DECODER = 2
+"""Of one that runs apart: the line to it, and its memory."""
 
 
 def tune() -> None:
@@ -33,16 +35,19 @@ def tune() -> None:
         libc.mallopt(_M_ARENA_MAX, 2)
 
 
-def connections(wanted: int) -> int:
-    """How many of ``wanted`` connections this process has descriptors for; raises its soft limit to what is allowed."""
+def connections(wanted: int, addresses: int, decoders: int) -> int:
+    """How many of ``wanted`` connections to each of its addresses this process has descriptors for.
+
+    ``decoders``: those that may run apart at a time. Raises the process's soft limit to what is needed and allowed.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY or wanted + DESCRIPTORS_BESIDE <= hard:
-        allowed = wanted + DESCRIPTORS_BESIDE
-    else:
-        allowed = hard
+    beside = DESCRIPTORS_BESIDE + decoders * DESCRIPTORS_A_DECODER
+    allowed = wanted * addresses + beside
+    if hard != resource.RLIM_INFINITY:
+        allowed = min(allowed, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return max(1, min(wanted, allowed - DESCRIPTORS_BESIDE))
+    return max(1, min(wanted, (allowed - beside) // addresses))
 
 
 def release() -> None:
