@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 from itertools import product
 from pathlib import Path
@@ -267,6 +268,45 @@ async def test_streams_are_watched_by_their_holder_or_an_observer(launch, tmp_pa
                     tuned[token] = error.status, error.reason
     assert tuned[TOKEN] == tuned["an-observers-token"] == stream.info.stream_id
     assert tuned[OTHER] == ("PERMISSION_DENIED", "NOT_YOUR_STREAM")
+
+
+async def test_who_may_observe_no_more_sees_no_more(launch, tmp_path):
+    mine = Papers(tmp_path)
+    observer = TOKENS + '[wall]\ntoken = "an-observers-token"\n'
+    mine.tokens.write_text(observer + "observe = true\n")
+    server = launch(*mine.flags(tokens=True), engine="identity")
+    seen = asyncio.Event()
+
+    async def frames():
+        for number in itertools.count():
+            yield jpeg_frame(number)
+            await asyncio.sleep(0.05)
+
+    async with (
+        Client(server.address, token=TOKEN) as client,
+        Client(server.address, token="an-observers-token") as wall,
+        client.stream(mode="live", look_ahead_frames=0) as stream,
+        asyncio.timeout(60),
+    ):
+
+        async def watching() -> str:
+            try:
+                async for _ in wall.watch(stream.info.stream_id):
+                    seen.set()
+            except Unauthorized as error:
+                return error.reason
+            return "the stream ended"
+
+        async def running() -> None:
+            async for _ in stream.stabilize(frames()):
+                pass
+
+        watcher, runner = asyncio.ensure_future(watching()), asyncio.ensure_future(running())
+        await seen.wait()
+        mine.tokens.write_text(observer)
+        assert await watcher == "NOT_YOUR_STREAM"
+        runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
 
 
 def test_health_needs_no_token_and_reflection_does(launch, papers):

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc.aio
 
-from flowgimbal.server.access import holder
+from flowgimbal.server.access import Holder, holder
 from flowgimbal.server.config import ServeConfig
 from flowgimbal.server.errors import InvalidArgument, NotFound, PermissionDenied, TimedOut
 from flowgimbal.server.limits import Places
@@ -51,6 +51,7 @@ class ObserverService(pb_grpc.ObserverServiceServicer):
             due = time.monotonic()
             while (sight := await eye.next()) is not None:
                 viewer.check()
+                _permit(viewer, stream, request.stream_id)
                 response = await asyncio.to_thread(self._picture, stream, sight, width)
                 try:
                     async with asyncio.timeout(self._patience):
@@ -90,11 +91,15 @@ class ObserverService(pb_grpc.ObserverServiceServicer):
         if stream_id not in self._streams:
             message = f"stream_id: no stream {stream_id!r} runs here; it ended, or runs in another process"
             raise NotFound("NO_SUCH_STREAM", message, field="stream_id", stream_id=stream_id)
-        stream, viewer = self._streams[stream_id], holder.get()
-        if stream.holder is not viewer and not viewer.grant.observe:
-            message = "this stream is another token's; watching and tuning it takes a token with `observe = true`"
-            raise PermissionDenied("NOT_YOUR_STREAM", message, stream_id=stream_id)
+        stream = self._streams[stream_id]
+        _permit(holder.get(), stream, stream_id)
         return stream
+
+
+def _permit(viewer: Holder, stream: Stream, stream_id: str) -> None:
+    if stream.holder is not viewer and not viewer.grant.observe:
+        message = "this stream is another token's; watching and tuning it takes a token with `observe = true`"
+        raise PermissionDenied("NOT_YOUR_STREAM", message, stream_id=stream_id)
 
 
 def _within(request: pb.WatchRequest, name: str, default: float, limits: tuple[float, float]) -> float:
