@@ -133,6 +133,19 @@ async def test_half_a_request_of_reflection_keeps_nobody_out_for_long(launch, wi
     await asyncio.to_thread(wire.eventually, services)
 
 
+def test_large_requests_that_are_refused_are_let_go_of(launch, connect):
+    server = launch()
+    stub = health_pb2_grpc.HealthStub(connect(server.address).channel)
+    large = health_pb2.HealthCheckRequest(service="x" * (40 << 20))
+    before = most = server.ps.memory_info().rss
+    for _ in range(20):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Check(large, timeout=60)
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        most = max(most, server.ps.memory_info().rss)
+    assert most < before + (400 << 20)  # of 800 that were sent; about three requests while one is read
+
+
 def test_a_metrics_page_hangs_up_on_who_asks_nothing(launch, wire):
     server = launch("--metrics-listen", "127.0.0.1:0")
     page = server.wait_for("serving")["metrics"]

@@ -54,6 +54,7 @@ def _mapped(handle: Any) -> Any:
             logger.exception("a handler failed")
             _forget(error)
             failure = EngineFailure("INTERNAL", "this is a fault of the server, whose log says more")
+        del request  # as `_forget`: the call and the error that aborts it hold each other, and this frame
         return await abort(context, failure)
 
     return mapped

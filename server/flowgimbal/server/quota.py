@@ -89,9 +89,10 @@ class Quota(grpc.aio.ServerInterceptor):
             except StreamError as error:
                 await abort(context, error)
                 return
+            answering = (unary or streaming)(request, context)
+            del request  # the handler lets go of it when it ends in an error
+            answer = await answering
             if unary is not None:
-                await context.write(await unary(request, context))
-            else:
-                await streaming(request, context)
+                await context.write(answer)
 
         return handle

@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 import numpy as np
 import wire
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from wire import Connection
 
 from flowgimbal.v1 import stabilizer_pb2 as pb
@@ -73,6 +74,7 @@ async def halves(address: str) -> str:
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/Watch",
         "/flowgimbal.v1.ObserverService/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     )
     connections: list[Connection] = []
     flood = wire.message(bytes(MIB), announced=60 * MIB)
@@ -147,6 +149,36 @@ async def deaf(address: str) -> str:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks)
+    return _counted(said)
+
+
+async def watchers(address: str) -> str:
+    """3,000 watches of health, on ten connections that take nothing, and twelve of a name of 10 MiB."""
+    connections = [await Connection.open(address, wire.DEAF) for _ in range(10)]
+    ask = wire.message(health_pb2.HealthCheckRequest().SerializeToString())
+    for stream in range(1, 600, 2):
+        for connection in connections:
+            await connection.say(wire.call(stream, "/grpc.health.v1.Health/Watch") + wire.data(stream, ask))
+    long = health_pb2.HealthCheckRequest(service="x" * (10 * MIB))
+    said: Counter[str] = Counter()
+    async with grpc.aio.insecure_channel(address) as channel:
+        calls = [health_pb2_grpc.HealthStub(channel).Watch(long) for _ in range(12)]
+        said.update([(await call.code()).name for call in calls])
+    await asyncio.sleep(HOLD_SECONDS / 3)
+    _hang_up(connections)
+    return f"names: {_counted(said)}"
+
+
+async def names(address: str) -> str:
+    """Twelve streams are tuned whose ids have 20 MiB."""
+    said: Counter[str] = Counter()
+    async with grpc.aio.insecure_channel(address, options=[("grpc.max_send_message_length", -1)]) as channel:
+        stub = pb_grpc.ObserverServiceStub(channel)
+        for _ in range(12):
+            try:
+                await stub.Tune(pb.TuneRequest(stream_id="\x01" * (20 * MIB)))
+            except grpc.aio.AioRpcError as error:
+                said[error.code().name] += 1
     return _counted(said)
 
 
@@ -285,7 +317,8 @@ async def sizes(address: str) -> str:
 ATTACKS: dict[str, Callable[[str], Awaitable[str]]] = {
     attack.__name__: attack
     for attack in (
-        silent, greeting, many, unspoken, halves, readers, deaf, drips, resets, zipped, headers, bombs, sizes,
+        silent, greeting, many, unspoken, halves, readers, deaf, watchers, names, drips, resets, zipped, headers, bombs,
+        sizes,
     )
 }  # fmt: skip
 """By name."""
