@@ -54,6 +54,9 @@ class Client:
             if request is not None:
                 return request
 
+    async def send_initial_metadata(self, _: object) -> None:
+        pass
+
     async def write(self, response: pb.StreamResponse) -> None:
         """Takes a response, unless the client is gone."""
         if self._gone:

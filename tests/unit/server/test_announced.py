@@ -46,6 +46,9 @@ class Context:
         await asyncio.sleep(0.05)  # a camera's pace: what a live stream drops here, it does not drop for being late
         return self._requests.pop(0)
 
+    async def send_initial_metadata(self, _: object) -> None:
+        pass
+
     async def write(self, response: pb.StreamResponse) -> None:
         if response.WhichOneof("response") == "frame":
             self.sizes.append((response.frame.frame.width, response.frame.frame.height))

@@ -90,6 +90,9 @@ class Context:
     async def read(self) -> object:
         return self._requests.pop(0)
 
+    async def send_initial_metadata(self, _: object) -> None:
+        pass
+
     async def write(self, response: pb.StreamResponse) -> None:
         if response.WhichOneof("response") == "frame":
             self.returned.append(response.frame.frame.frame_id)

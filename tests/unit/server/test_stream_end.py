@@ -36,6 +36,9 @@ class Context:
             await asyncio.Event().wait()
         return self._requests.pop(0)
 
+    async def send_initial_metadata(self, _: object) -> None:
+        pass
+
     async def write(self, response: pb.StreamResponse) -> None:
         if response.WhichOneof("response") == "frame":
             raise grpc.aio.InternalError("Failed to send")
