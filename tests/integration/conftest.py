@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -27,6 +28,21 @@ from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
 
 DEADLINE = 60
+
+# An engine whose warm-up waits for a line on stdin's stand-in, a FIFO: the test decides when it is warm.
+GATED = """
+import sys
+from flowgimbal.server import __main__, app
+from flowgimbal.engines.picker import IdentityEngine
+class Gated(IdentityEngine):
+    def warm_up(self):
+        sys.stderr.write('warming\\n')
+        sys.stderr.flush()
+        open(GATE).read()
+app.pick = lambda *_: Gated()
+sys.exit(__main__.main())
+"""
+
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -234,3 +250,18 @@ def client(server: ServerProcess) -> Iterator[Client]:
     client = Client(server.address)
     yield client
     client.channel.close()
+
+
+@pytest.fixture
+def gated(launch, tmp_path) -> tuple[Callable[..., ServerProcess], Path]:
+    """Starts a server whose engine is warm when something is written to the file."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    program = ("-c", f"GATE = {str(gate)!r}\n{GATED}")
+
+    def start(*flags: str) -> ServerProcess:
+        server = launch(*flags, wait=False, program=program)
+        server.wait_for("warming")
+        return server
+
+    return start, gate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import grpc
 import pytest
@@ -15,20 +14,6 @@ STATUS = health_pb2.HealthCheckResponse
 WATCH = "/grpc.health.v1.Health/Watch"
 WATCHES, LONGEST = 256, 256
 """As docs/operations.md says."""
-
-# An engine whose warm-up waits until somebody writes to a FIFO.
-GATED = """
-import sys
-from flowgimbal.server import __main__, app
-from flowgimbal.engines.picker import IdentityEngine
-class Gated(IdentityEngine):
-    def warm_up(self):
-        sys.stderr.write('warming\\n')
-        sys.stderr.flush()
-        open(GATE).read()
-app.pick = lambda *_: Gated()
-sys.exit(__main__.main())
-"""
 
 
 def asking(name: str = "") -> health_pb2.HealthCheckRequest:
@@ -43,11 +28,9 @@ async def deaf(address: str, watches: int) -> Connection:
     return connection
 
 
-async def test_a_watcher_who_reads_nothing_holds_up_neither_start_nor_end(launch, tmp_path):
-    gate, listen = tmp_path / "gate", f"unix:{tmp_path}/s"
-    os.mkfifo(gate)
-    server = launch("--listen", listen, wait=False, program=("-c", f"GATE = {str(gate)!r}\n{GATED}"))
-    server.wait_for("warming")
+async def test_a_watcher_who_reads_nothing_holds_up_neither_start_nor_end(gated, tmp_path):
+    (start, gate), listen = gated, f"unix:{tmp_path}/s"
+    server = start("--listen", listen)
     async with grpc.aio.insecure_channel(listen) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         first = stub.Watch(asking(), wait_for_ready=True, timeout=60)

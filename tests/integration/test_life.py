@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import socket
 import urllib.request
 
@@ -19,31 +18,15 @@ SERVICE = "flowgimbal.v1.StabilizerService"
 CLI = ("-c", "from flowgimbal.client.cli.main import entry; entry()", "serve")
 OBSERVER = "flowgimbal.v1.ObserverService"
 
-# An engine whose warm-up waits for a line on stdin's stand-in, a FIFO: the test decides when it is warm.
-GATED = """
-import sys
-from flowgimbal.server import __main__, app
-from flowgimbal.engines.picker import IdentityEngine
-class Gated(IdentityEngine):
-    def warm_up(self):
-        sys.stderr.write('warming\\n')
-        sys.stderr.flush()
-        open(GATE).read()
-app.pick = lambda *_: Gated()
-sys.exit(__main__.main())
-"""
-
 
 def health(channel: grpc.Channel, name: str) -> int:
     stub = health_pb2_grpc.HealthStub(channel)
     return stub.Check(health_pb2.HealthCheckRequest(service=name), wait_for_ready=True, timeout=60).status
 
 
-def test_health_serves_only_after_warm_up(launch, connect, tmp_path):
-    gate, listen = tmp_path / "gate", f"unix:{tmp_path}/s"
-    os.mkfifo(gate)
-    server = launch("--listen", listen, wait=False, program=("-c", f"GATE = {str(gate)!r}\n{GATED}"))
-    server.wait_for("warming")
+def test_health_serves_only_after_warm_up(gated, connect, tmp_path):
+    (start, gate), listen = gated, f"unix:{tmp_path}/s"
+    server = start("--listen", listen)
     channel = connect(listen).channel
     for name in ("", SERVICE, OBSERVER):
         assert health(channel, name) == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -53,11 +36,9 @@ def test_health_serves_only_after_warm_up(launch, connect, tmp_path):
         assert health(channel, name) == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_a_watcher_of_health_sees_the_server_come_and_go(launch, connect, tmp_path, wire):
-    gate, listen = tmp_path / "gate", f"unix:{tmp_path}/s"
-    os.mkfifo(gate)
-    server = launch("--listen", listen, wait=False, program=("-c", f"GATE = {str(gate)!r}\n{GATED}"))
-    server.wait_for("warming")
+def test_a_watcher_of_health_sees_the_server_come_and_go(gated, connect, tmp_path, wire):
+    (start, gate), listen = gated, f"unix:{tmp_path}/s"
+    server = start("--listen", listen)
     client = connect(listen)
     stub = health_pb2_grpc.HealthStub(client.channel)
     requests = [health_pb2.HealthCheckRequest(service=name) for name in ("", SERVICE, OBSERVER)]
@@ -201,11 +182,9 @@ def test_memory_goes_back_after_large_streams(launch, connect, wire):
     wire.eventually(lambda: server.ps.memory_info().rss < limit, lambda: server.ps.memory_info())
 
 
-def test_sigterm_during_warm_up_ends_the_server(launch, tmp_path):
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    server = launch(wait=False, program=("-c", f"GATE = {str(gate)!r}\n{GATED}"))
-    server.wait_for("warming")
+def test_sigterm_during_warm_up_ends_the_server(gated):
+    start, gate = gated
+    server = start()
     server.terminate()
     server.wait_for("stopped before the start was over")
     gate.write_text("go")

@@ -119,7 +119,7 @@ class Access:
         try:
             self._replace(self._read())
         except (OSError, ValueError) as error:
-            raise StartupError(f"tokens_file: {self._path}: {_why(error)}") from None
+            raise StartupError(f"tokens: {self._path or 'of the settings'}: {_why(error)}") from None
         return token
 
     async def watch(self) -> None:
