@@ -1,5 +1,5 @@
 # `make demo` and `make test` need Python 3.11 or newer (with venv) and make, nothing else.
-# Stamp files under .venv remember what is installed: a second call is instant, a changed pyproject.toml installs again.
+# Stamp files under .venv remember what is installed: a second call is instant, a change of what is installed installs again.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,6 +15,8 @@ FUZZ_MESSAGES ?= 1000000
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 GPU := engines/flowgimbal/engines/gpu
+# What decides what an installation is: a change of these installs again.
+INSTALLED := pyproject.toml engines/compile_sampling.py engines/flowgimbal/engines/native/sampling.c
 PROTO := flowgimbal/v1/stabilizer.proto
 STUBS := $(addprefix proto/flowgimbal/v1/stabilizer_pb2,.py .pyi _grpc.py _grpc.pyi)
 
@@ -119,12 +121,12 @@ clean:  ## Remove environments, builds and caches (out/ and runs/ stay)
 $(BIN)/python:
 	$(call new_venv,$(VENV))
 
-$(VENV)/.base: pyproject.toml | $(BIN)/python
+$(VENV)/.base: $(INSTALLED) | $(BIN)/python
 	@echo "Installing flowgimbal into $(VENV): a minute or two the first time."
 	@$(BIN)/python $(PIP_INSTALL) -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: $(INSTALLED) | $(BIN)/python
 	@echo "Installing flowgimbal and its tools, torch included, into $(VENV): a few minutes the first time."
 	@$(BIN)/python $(PIP_INSTALL) -e '.[dev,train]'
 	@touch $(VENV)/.base $@

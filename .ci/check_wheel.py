@@ -7,6 +7,7 @@ top-level name, the weights and ``py.typed`` inside, no module that needs an ext
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,8 @@ def complaints(wheel: Path) -> list[str]:
     found += [f"{name} is missing" for name in wanted if name not in names]
     if not any(name.startswith("flowgimbal/engines/weights/") and name.endswith(".onnx") for name in names):
         found.append("no weights inside")
+    if shutil.which("cc") and "flowgimbal/engines/native/sampling.library" not in names:
+        found.append("there is a C compiler, and sampling was not compiled")
     page = [f"flowgimbal/client/web/assets/{name}" for name in ("index.html", "page.css", "page.js")]
     found += [f"{name} is missing" for name in page if name not in names]
     for tail in ("/LICENSE", "/NOTICE"):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import onnxruntime
 
-from flowgimbal.engines import weights
+from flowgimbal.engines import native, weights
 from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu.opening import GPU_ENGINES, find
 from flowgimbal.engines.onnx import FLOW_FILES, WARPS, OnnxEngine, flow_times
@@ -37,6 +37,7 @@ def describe() -> list[str]:
         f"  flow in {precision:<14} {seconds * 1e3:.1f} ms a picture, measured now{', used' * (precision == fastest)}"
         for precision, seconds in times.items()
     ]
+    lines.append(f"  sampling {'by OpenCV: ' + native.why_not() if native.why_not() else 'compiled'}")
     for file in (*FLOW_FILES.values(), *(f"warp_{warp}.onnx" for warp in WARPS), "components.npz", "forecast.npz"):
         data = weights.load(file)
         lines.append(f"  {file:<22} {len(data) / 1e6:.2f} MB, sha256 {hashlib.sha256(data).hexdigest()[:12]}")

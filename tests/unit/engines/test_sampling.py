@@ -4,9 +4,20 @@ import cv2
 import numpy as np
 import pytest
 
+from flowgimbal.engines import native
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.engines.sampling import Sampler, hat_matrix
 from flowgimbal.server.warp import vertices
+
+
+@pytest.fixture(params=["compiled", "cv2"], autouse=True)
+def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test goes both roads."""
+    if request.param == "cv2":
+        monkeypatch.setattr(native, "takes", lambda plane: False)
+    elif native.why_not():
+        pytest.skip(f"no compiled road: {native.why_not()}")
+    return request.param
 
 
 def mesh(rows: int = 5, cols: int = 7) -> np.ndarray:
