@@ -76,7 +76,7 @@ def fit(field: FlowField, aspect: float, seen: Callable[[tuple[int, int]], Cells
     flow[..., 1] *= aspect * width / height
     fields = _fields(small, aspect)
 
-    target = flow.reshape(-1, 2).astype(np.float64)
+    target = np.ascontiguousarray(flow.reshape(-1, 2).T, np.float64)
     prior = sure.reshape(-1).astype(np.float64)
     if seen is not None:
         prior *= np.maximum(seen(small), UNSEEN).reshape(-1)
@@ -85,7 +85,7 @@ def fit(field: FlowField, aspect: float, seen: Callable[[tuple[int, int]], Cells
     projected = fields.project(target)
     # Begin at the shift that most of the picture shares: least squares would begin between two motions and stay there.
     coefficients = np.zeros(LANES)
-    coefficients[:2] = [_weighted_median(target[:, i], prior) for i in (0, 1)]
+    coefficients[:2] = [_weighted_median(axis, prior) for axis in target]
     spread = LOOSEST
     for _ in range(ROUNDS):
         left = target - fields.spread(coefficients)
@@ -111,7 +111,7 @@ def spread_rest(rest: NDArray[np.float64], extent: float) -> NDArray[np.float64]
 
 
 def _moving(moved: NDArray[np.float64], error: float) -> float:
-    """0 where the picture ``moved``, pixels (cells, 2), by no more than a still one seems to; soon 1 above.
+    """0 where the picture ``moved``, pixels (2, cells), by no more than a still one seems to; soon 1 above.
 
     ``error`` is what the sure cells expect, in pixels. Without this the noise of a still picture would add up to a
     drift, and to steady that drift would move what stands still.
@@ -123,7 +123,7 @@ def _moving(moved: NDArray[np.float64], error: float) -> float:
 def _fit_rest(
     left: NDArray[np.float64], prior: NDArray[np.float64], spread: float, size: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Coefficients, in pixels, of the learned components in what is ``left`` (cells, 2)."""
+    """Coefficients, in pixels, of the learned components in what is ``left`` (2, cells)."""
     fields, ridge = _rest_fields(size)
     projected = fields.project(left)
     rest = np.zeros(COMPONENTS)
@@ -134,30 +134,30 @@ def _fit_rest(
 
 
 class _Fields:
-    """Fields of motion (cells, 2, n) that a flow is fitted with.
+    """Fields of motion (cells, 2, n) that a flow is fitted with; motion itself is (2, cells), long rows for numpy.
 
     The products that weighted least squares sums up are there for each cell: a round is then two small products of
     matrices with the weights.
     """
 
     def __init__(self, fields: NDArray[np.float64]) -> None:
-        self._fields = fields
-        self._flat = fields.reshape(-1, fields.shape[2])
+        self._x, self._y = np.ascontiguousarray(fields.transpose(1, 2, 0))
+        self._rows = np.concatenate([self._x, self._y], 1)
         self._products = (fields.transpose(0, 2, 1) @ fields).reshape(len(fields), -1)
 
     def spread(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The motion (cells, 2) that they are the coefficients of."""
-        return np.asarray((self._flat @ coefficients).reshape(-1, 2))
+        """The motion (2, cells) that they are the coefficients of."""
+        return np.asarray((coefficients @ self._rows).reshape(2, -1))
 
     def project(self, motion: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Each cell's part (cells, n) in the right side of the normal equations."""
-        return np.asarray((motion[:, None] @ self._fields)[:, 0])
+        """Each cell's part (n, cells) in the right side of the normal equations."""
+        return np.asarray(motion[0] * self._x + motion[1] * self._y)
 
     def solve(
         self, weight: NDArray[np.float64], projected: NDArray[np.float64], ridge: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """The coefficients (n,) with which the fields explain a motion best, under each cell's ``weight``."""
-        return np.asarray(np.linalg.solve((weight @ self._products).reshape(ridge.shape) + ridge, weight @ projected))
+        return np.asarray(np.linalg.solve((weight @ self._products).reshape(ridge.shape) + ridge, projected @ weight))
 
 
 @functools.lru_cache(maxsize=64)
@@ -189,8 +189,8 @@ def _fields(size: tuple[int, int], aspect: float) -> _Fields:
 
 
 def _squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared lengths of ``vectors`` (n, 2)."""
-    return np.asarray(vectors[:, 0] ** 2 + vectors[:, 1] ** 2)
+    """Squared lengths of ``vectors`` (2, n)."""
+    return np.asarray(vectors[0] ** 2 + vectors[1] ** 2)
 
 
 def _where(values: Cells, seen: Cells) -> Cells:

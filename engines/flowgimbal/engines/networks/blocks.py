@@ -24,13 +24,27 @@ def correlate(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """Local cost volume of two feature maps (B, C, H, W): (B, (2 radius + 1)^2, H, W).
 
     Channel (dy + radius)(2 radius + 1) + dx + radius is the mean over C of first(p) second(p + (dx, dy)); zero
-    outside of the map (Dosovitskiy et al., FlowNet, ICCV 2015; Sun et al., PWC-Net, CVPR 2018). Each row is multiplied
-    with all of the rows near it, and the near columns are picked: one product of matrices takes less time than a
-    product of maps for each of the shifts.
+    outside of the map (Dosovitskiy et al., FlowNet, ICCV 2015; Sun et al., PWC-Net, CVPR 2018).
+    """
+    padded = F.pad(second, (radius, radius, radius, radius))
+    return _by_maps(first, padded) if radius == 1 else _by_rows(first, padded, radius)
+
+
+def _by_maps(first: Tensor, padded: Tensor) -> Tensor:
+    """A product of maps for each of the nine shifts; channels last, where they are summed up in half the time."""
+    _, channels, height, width = first.shape
+    here, there = first.permute(0, 2, 3, 1) * (1.0 / channels), padded.permute(0, 2, 3, 1)
+    shifts = [(here * there[:, dy : dy + height, dx : dx + width]).sum(-1) for dy in range(3) for dx in range(3)]
+    return torch.stack(shifts, 1)
+
+
+def _by_rows(first: Tensor, padded: Tensor, radius: int) -> Tensor:
+    """Each row is multiplied with all of the rows near it, and the near columns are picked.
+
+    One product of matrices takes less time than one of maps for each shift, unless these are few and rows are long.
     """
     batch, channels, height, width = first.shape
     side, columns = 2 * radius + 1, width + 2 * radius
-    padded = F.pad(second, (radius, radius, radius, radius))
     rows = torch.cat([padded[:, :, dy : dy + height] for dy in range(side)], 3).transpose(1, 2)
     every = first.permute(0, 2, 3, 1) @ rows  # (B, H, W, side x columns)
     shift = torch.arange(side, device=first.device)
