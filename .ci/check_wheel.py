@@ -7,6 +7,7 @@ top-level name, the weights and ``py.typed`` inside, no module that needs an ext
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,8 @@ for name in names:
     importlib.import_module(name)
 extras = {"torch", "onnx", "scipy", "pycuda", "tensorrt", "aiohttp", "opentelemetry"}
 assert not extras & sys.modules.keys(), "an extra is imported by the base"
+from flowgimbal.engines import native
+print("sampling by OpenCV: " + native.why_not() if native.why_not() else "sampling compiled")
 print(f"{len(names)} modules import with the base install")
 """
 
@@ -54,8 +57,9 @@ def complaints(wheel: Path) -> list[str]:
     found += [f"{name} is missing" for name in wanted if name not in names]
     if not any(name.startswith("flowgimbal/engines/weights/") and name.endswith(".onnx") for name in names):
         found.append("no weights inside")
-    if shutil.which("cc") and "flowgimbal/engines/native/sampling.library" not in names:
-        found.append("there is a C compiler, and sampling was not compiled")
+    able = shutil.which("cc") and platform.machine() == "x86_64"
+    if able and "flowgimbal/engines/native/sampling.library" not in names:
+        found.append("there is a C compiler for x86-64, and sampling was not compiled")
     page = [f"flowgimbal/client/web/assets/{name}" for name in ("index.html", "page.css", "page.js")]
     found += [f"{name} is missing" for name in page if name not in names]
     for tail in ("/LICENSE", "/NOTICE"):

@@ -1,4 +1,4 @@
-"""Compiles ``native/sampling.c`` when the package is built or installed; without a C compiler all works, but slower.
+"""Compiles ``native/sampling.c`` when the package is built or installed; where that cannot be done, OpenCV samples.
 
 A build hook of hatchling, named in pyproject.toml. ``CC`` and ``CFLAGS`` are heeded.
 """
@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
-import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
 
-NATIVE = Path("engines/flowgimbal/engines/native")
+NATIVE = "flowgimbal/engines/native"
+LIBRARY = "sampling.library"
 FLAGS = ("-O3", "-std=gnu11", "-shared", "-fPIC", "-s")
 
 
@@ -23,30 +26,49 @@ def compiled(source: Path, library: Path) -> str:
     """Compile; why it could not be done, or nothing."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     flags = shlex.split(os.environ.get("CFLAGS", ""))
-    made = library.with_suffix(".made")
+    command = [*compiler, *FLAGS, *flags, "-o", str(library), str(source), "-lm"]
     try:
-        subprocess.run(
-            [*compiler, *FLAGS, *flags, "-o", made, source, "-lm"], check=True, capture_output=True, text=True
-        )
+        subprocess.run(command, check=True, capture_output=True, text=True)
     except OSError as error:
         return f"no C compiler: {error}"
     except subprocess.CalledProcessError as error:
         return f"{shlex.join(compiler)} failed: {error.stderr}"
-    made.replace(library)  # at once: a running server keeps the one that it has
+    return ""
+
+
+def put(library: Path, folder: Path) -> str:
+    """Put a library into a folder, in place of the one there at once: who has that loaded keeps it. Why not, if so."""
+    beside = folder / f"{os.getpid()}.library"
+    try:
+        shutil.copy(library, beside)
+        beside.replace(folder / LIBRARY)
+    except OSError as error:
+        return str(error)
     return ""
 
 
 class CompiledSampling(BuildHookInterface):  # type: ignore[type-arg]
-    """Puts the library beside its source, and into the wheel, which is then for this kind of machine alone."""
+    """Puts the library into the wheel, which is then for this kind of machine alone.
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
+    An editable installation imports from the source tree: it goes beside its source there. No other build touches that.
+    """
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """See ``BuildHookInterface``."""
-        folder = Path(self.root) / NATIVE
-        library = folder / "sampling.library"
-        library.unlink(missing_ok=True)
-        if problem := compiled(folder / "sampling.c", library):
+        self._room = Path(tempfile.mkdtemp())
+        folder, library = Path(self.root) / "engines" / NATIVE, self._room / LIBRARY
+        problem = compiled(folder / "sampling.c", library)
+        if not problem and version == "editable":
+            problem = put(library, folder)
+        elif not problem:
+            build_data["force_include"][str(library)] = f"{NATIVE}/{LIBRARY}"
+            build_data["pure_python"] = False
+            # Not manylinux: nobody has looked whether it would be.
+            plain = (tag for tag in platform_tags() if not tag.startswith(("manylinux", "musllinux")))
+            build_data["tag"] = f"py3-none-{next(plain)}"
+        if problem:
             sys.stderr.write(f"pictures will be sampled by OpenCV, more slowly: {problem}\n")
-            return
-        build_data["artifacts"].append(str(NATIVE / library.name))
-        build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+        """See ``BuildHookInterface``."""
+        shutil.rmtree(self._room, ignore_errors=True)

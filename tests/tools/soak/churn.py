@@ -27,14 +27,14 @@ import cv2
 import grpc
 import grpc.aio
 import numpy as np
-from watch import Held, Watch, report
+from watch import Watch, report
 
 from flowgimbal.client.verdict import Verdict
 from flowgimbal.v1 import stabilizer_pb2 as pb
 from flowgimbal.v1 import stabilizer_pb2_grpc as pb_grpc
 
 MINUTE = 60.0
-SETTLE_SECONDS = 60
+SETTLE_SECONDS = 40
 """For the server to let go of what it had: gRPC's pool dismisses threads that idle, one after another."""
 PAUSE_SECONDS = 0.1
 """Between two frames of a stream."""
@@ -166,19 +166,18 @@ async def main() -> bool:
         await churn(2 * MINUTE)  # until everything has been there that comes and stays: pools of threads, heaps
         before = watch.take()
         await churn(options.seconds)
-        total, statuses = frames(page), counts(page)
-        growth, level = watch.growth(), watch.samples[-1].mebibytes
-        after = await settled(watch, before)
+        total, statuses, after = frames(page), counts(page), watch.take()
     finally:
         server.terminate()
         errors = await draining
+    growth = watch.growth()
     report(f"ends, as the clients saw them: {dict(sorted(ended.items()))}")
     report(f"frames: {total}; without streams before: {before}, after: {after}; errors logged: {errors}")
     report(f"memory grew by {growth.mebibytes:+.1f} MiB in {growth.seconds / MINUTE:.0f} min")
     adds_up = total["received"] == total["sent"] + total["dropped"] + total["abandoned"]
     told = not any(end.endswith(" INTERNAL") for end in ended)
     well = told and not statuses['flowgimbal_streams_ended_total{status="INTERNAL"}'] and not errors
-    flat = growth.mebibytes < 0.05 * level and after.threads <= before.threads
+    flat = growth.mebibytes < 0.05 * watch.samples[-2].mebibytes and after.threads <= before.threads
     return adds_up and well and flat and after.descriptors <= before.descriptors and server.returncode == os.EX_OK
 
 
@@ -200,17 +199,7 @@ async def quiet(page: str) -> None:
     while counts(page)["flowgimbal_streams"]:  # noqa: ASYNC110 - it is another process that knows
         await asyncio.sleep(0.1)
     gc.collect()  # gRPC's client hangs up when Python has collected its calls
-    await asyncio.sleep(2)
-
-
-async def settled(watch: Watch, before: Held) -> Held:
-    """What is held once it is no more than ``before``, or after SETTLE_SECONDS."""
-    for _ in range(SETTLE_SECONDS):
-        held = watch.take()
-        if held.threads <= before.threads and held.descriptors <= before.descriptors:
-            break
-        await asyncio.sleep(1)
-    return held
+    await asyncio.sleep(SETTLE_SECONDS)
 
 
 def drain(server: subprocess.Popen[str]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _ctypes
 import importlib.util
+import platform
 import shutil
 import subprocess
 import sys
@@ -113,6 +115,9 @@ def test_without_the_library_it_says_why_and_takes_nothing(monkeypatch, tmp_path
         native.why_not.cache_clear()
         native.LIBRARY.write_bytes(b"not a library")
         assert "does not load" in native.why_not()
+        native.why_not.cache_clear()
+        monkeypatch.setattr(native, "LIBRARY", Path(_ctypes.__file__))
+        assert "does not load" in native.why_not()
     finally:
         native.why_not.cache_clear()
 
@@ -125,7 +130,38 @@ def compiling():
     return module
 
 
-@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler here")
+can_compile = pytest.mark.skipif(
+    not shutil.which("cc") or platform.machine() != "x86_64", reason="no C compiler for x86-64 here"
+)
+
+
+@compiled
+def test_a_library_of_another_version_is_not_called(monkeypatch):
+    native.why_not.cache_clear()
+    monkeypatch.setattr(native, "REVISION", native.REVISION + 1)
+    try:
+        assert "another version" in native.why_not()
+    finally:
+        native.why_not.cache_clear()
+
+
+@compiled
+def test_a_span_beyond_the_plane_writes_nothing_beyond_it():
+    places = np.zeros((3, 4, 2))
+    assert (seen(np.full((20, 40), 7, np.uint8), places, (40, 80)) == 7).all()
+
+
+@compiled
+def test_a_mesh_that_zigzags_through_a_tall_plane_is_sampled_pixel_by_pixel():
+    plane = np.random.default_rng(0).integers(0, 256, (9000, 64), np.uint8)
+    plane = cv2.GaussianBlur(plane, (0, 0), 3)
+    places = np.zeros((2, 5, 2))
+    places[..., 0], places[..., 1] = np.linspace(0, 63, 5), [0, 8999, 0, 8999, 0]
+    difference = np.abs(seen(plane, places, (9000, 64)).astype(int) - looked_up(plane, places, (9000, 64)))
+    assert difference.max() <= 2
+
+
+@can_compile
 def test_compiles_without_a_warning_and_twice_the_same(compiling, monkeypatch, tmp_path):
     monkeypatch.setenv("CFLAGS", "-Wall -Wextra -Werror")
     source = ROOT / "engines/flowgimbal/engines/native/sampling.c"
@@ -136,16 +172,59 @@ def test_compiles_without_a_warning_and_twice_the_same(compiling, monkeypatch, t
     assert subprocess.run([sys.executable, "-c", load], capture_output=True, check=True).stdout.strip() in (b"0", b"1")
 
 
+class Building:
+    """The hook as hatchling runs it, over a source tree of its own."""
+
+    def __init__(self, compiling, tmp_path: Path) -> None:
+        self.folder = tmp_path / "engines" / compiling.NATIVE
+        self.folder.mkdir(parents=True)
+        shutil.copy(ROOT / "engines" / compiling.NATIVE / "sampling.c", self.folder)
+        self.hook = compiling.CompiledSampling(str(tmp_path), {}, None, None, "", "wheel")
+        self.data = {"artifacts": [], "force_include": {}, "pure_python": True}
+
+    def run(self, version: str) -> list[str]:
+        """Names in the source tree afterwards."""
+        self.hook.initialize(version, self.data)
+        return sorted(path.name for path in self.folder.iterdir())
+
+
+@pytest.fixture
+def building(compiling, tmp_path):
+    return Building(compiling, tmp_path)
+
+
+@can_compile
+def test_a_wheel_gets_the_library_and_the_source_tree_does_not(building):
+    assert building.run("standard") == ["sampling.c"]
+    ((made, inside),) = building.data["force_include"].items()
+    assert Path(made).stat().st_size
+    assert inside == "flowgimbal/engines/native/sampling.library"
+    assert not building.data["pure_python"]
+    assert building.data["tag"].startswith("py3-none-linux")
+    building.hook.finalize("standard", building.data, "")
+    assert not Path(made).exists()
+
+
+@can_compile
+def test_an_editable_installation_gets_it_beside_its_source(building):
+    assert building.run("editable") == ["sampling.c", "sampling.library"]
+    assert building.data == {"artifacts": [], "force_include": {}, "pure_python": True}
+
+
+@pytest.mark.parametrize("version", ["standard", "editable"])
 @pytest.mark.parametrize(("compiler", "told"), [("no-such-compiler", "no C compiler"), ("false", "false failed")])
-def test_without_a_compiler_the_package_is_built_all_the_same(compiling, monkeypatch, tmp_path, capsys, compiler, told):
+def test_without_a_compiler_the_package_is_built_all_the_same(building, monkeypatch, capsys, compiler, told, version):
     monkeypatch.setenv("CC", compiler)
-    monkeypatch.setattr(compiling, "NATIVE", Path("native"))
-    (tmp_path / "native").mkdir()
-    stale = tmp_path / "native" / "sampling.library"
-    stale.write_bytes(b"of an earlier version")
-    built = {"artifacts": [], "pure_python": True}
-    hook = compiling.CompiledSampling(str(tmp_path), {}, None, None, "", "wheel")
-    hook.initialize("standard", built)
-    assert built == {"artifacts": [], "pure_python": True}
-    assert not stale.exists()
+    assert building.run(version) == ["sampling.c"]
+    assert building.data == {"artifacts": [], "force_include": {}, "pure_python": True}
     assert told in capsys.readouterr().err
+
+
+@can_compile
+def test_a_folder_that_takes_nothing_ends_no_installation(compiling, building, monkeypatch, capsys):
+    def refuse(*_: object) -> None:
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr(compiling.shutil, "copy", refuse)
+    assert building.run("editable") == ["sampling.c"]
+    assert "read-only file system" in capsys.readouterr().err

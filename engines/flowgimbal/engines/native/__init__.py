@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIBRARY = Path(__file__).with_name("sampling.library")  # not .so: Python would take it for a module
+REVISION = 1  # of the library's functions: as in the C
 LEAST, MOST = (2, 16), 16384  # rows and columns of a plane that it takes
 
 
@@ -22,12 +23,14 @@ LEAST, MOST = (2, 16), 16384  # rows and columns of a plane that it takes
 def why_not() -> str:
     """Why this machine has to do without; empty if it need not."""
     if not LIBRARY.exists():
-        return "not built: there was no C compiler when flowgimbal was installed"
+        return "not built: there was no C compiler for x86-64 when flowgimbal was installed"
     try:
-        usable = ctypes.CDLL(str(LIBRARY)).usable()
-    except OSError as error:
+        library = ctypes.CDLL(str(LIBRARY))
+        if library.revision() != REVISION:
+            return "it is of another version: install flowgimbal again"
+        return "" if library.usable() else "this processor has no AVX2"
+    except (OSError, AttributeError) as error:
         return f"it does not load: {error}"
-    return "" if usable else "this processor has no AVX2"
 
 
 def takes(plane: NDArray[np.uint8]) -> bool:

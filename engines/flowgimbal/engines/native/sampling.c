@@ -4,7 +4,7 @@
  * neighbours in a few rows of the input: these are loaded whole, and a byte shuffle lays them out in pairs, where a
  * general resampler fetches each of the four neighbours of each pixel for itself. Along a row of a mesh cell the place
  * looked up is linear in the column, so that there are no maps, either. What spreads further (a picture made less than
- * half as large) is taken pixel by pixel. */
+ * half as large, or stood on its side) is taken pixel by pixel. */
 
 #include <immintrin.h>
 #include <math.h>
@@ -14,6 +14,8 @@
 #define RUN 16
 #define LANE 8 /* pixels that a shuffle serves from sixteen bytes of a row */
 #define BYTES 16
+#define DEEPEST 128 /* rows that a run may go through: each is read for all of its pixels */
+#define REVISION 1 /* of what is called from Python, see __init__.py */
 #define FRACTION 16 /* bits; places are fixed-point numbers */
 #define ONE (1 << FRACTION)
 #define ROUND (ONE / 256) /* weights along a row have seven bits: half of the last one */
@@ -55,17 +57,17 @@ typedef struct {
     __m256i some, others;
 } Places;
 
-static inline AVX2 Places multiples(int32_t step) {
+static inline AVX2 Places further(int32_t step) {
     __m256i some = _mm256_setr_epi32(0, 1, 2, 3, 8, 9, 10, 11), others = _mm256_setr_epi32(4, 5, 6, 7, 12, 13, 14, 15);
     __m256i each = _mm256_set1_epi32(step);
     return (Places){_mm256_mullo_epi32(some, each), _mm256_mullo_epi32(others, each)};
 }
 
-static inline AVX2 Places places(int32_t first, Places further, int32_t most) {
+static inline AVX2 Places places(int32_t first, Places beyond, int32_t most) {
     __m256i start = _mm256_set1_epi32(first), zero = _mm256_setzero_si256(), last = _mm256_set1_epi32(most);
-    further.some = _mm256_min_epi32(_mm256_max_epi32(_mm256_add_epi32(start, further.some), zero), last);
-    further.others = _mm256_min_epi32(_mm256_max_epi32(_mm256_add_epi32(start, further.others), zero), last);
-    return further;
+    beyond.some = _mm256_min_epi32(_mm256_max_epi32(_mm256_add_epi32(start, beyond.some), zero), last);
+    beyond.others = _mm256_min_epi32(_mm256_max_epi32(_mm256_add_epi32(start, beyond.others), zero), last);
+    return beyond;
 }
 
 /* The bits of each place from `low` up to `high`, as sixteen numbers of 16 bits. */
@@ -79,7 +81,7 @@ static inline AVX2 __m256i narrowed(Places at, int low, int high) {
 typedef struct {
     int32_t x, y, step_x, step_y;
     Places further_x, further_y;
-} Run;
+} Stretch;
 
 /* What a run reads of each row: sixteen bytes for either half, the order of their pairs, and their weights. */
 typedef struct {
@@ -105,7 +107,7 @@ static inline int32_t begun(const Plane *plane, int32_t x, int32_t step) {
 }
 
 /* Sixteen pixels; 0 if their places lie too far apart. */
-static inline AVX2 int run(const Plane *plane, Run at, uint8_t *out) {
+static inline AVX2 int run(const Plane *plane, Stretch at, uint8_t *out) {
     Reading reading;
     reading.first = begun(plane, at.x, at.step_x);
     reading.second = begun(plane, at.x + LANE * at.step_x, at.step_x);
@@ -113,6 +115,7 @@ static inline AVX2 int run(const Plane *plane, Run at, uint8_t *out) {
     int32_t above = held(at.y, plane->most_y) >> FRACTION;
     int32_t below = held(at.y + (RUN - 1) * at.step_y, plane->most_y) >> FRACTION;
     int32_t top = above < below ? above : below, deep = above < below ? below - above : above - below;
+    if (deep > DEEPEST) return 0;
 
     Places across = places(at.x, at.further_x, plane->most_x), down = places(at.y, at.further_y, plane->most_y);
     __m256i begin = _mm256_set_m128i(_mm_set1_epi16((int16_t)reading.second), _mm_set1_epi16((int16_t)reading.first));
@@ -149,7 +152,7 @@ static AVX2 void follow(const Plane *plane, Course course, int count, uint8_t *o
         return;
     }
     int32_t step_x = (int32_t)lrint(course.step_x * ONE), step_y = (int32_t)lrint(course.step_y * ONE);
-    Run at = {0, 0, step_x, step_y, multiples(step_x), multiples(step_y)};
+    Stretch at = {0, 0, step_x, step_y, further(step_x), further(step_y)};
     for (int done = 0; done < count; done += RUN) {
         int begin = done + RUN <= count ? done : count - RUN; /* the last run goes over some pixels again */
         Course rest = course;
@@ -161,12 +164,14 @@ static AVX2 void follow(const Plane *plane, Course course, int count, uint8_t *o
     }
 }
 
+int revision(void) { return REVISION; }
+
 /* Whether this processor has what `sample` needs. */
 int usable(void) { return __builtin_cpu_supports("avx2") != 0; }
 
 /* The first sample of `count` whose middle lies in or behind a cell; of what would be the next cell, the end. */
 static inline int first_of(int cell, int cells, double span, int count) {
-    return cell < cells ? (int)ceil(cell * span / cells - 0.5) : count;
+    return cell < cells ? held((int)ceil(cell * span / cells - 0.5), count) : count;
 }
 
 /* `mesh` is (rows, columns, 2), places x, y in samples of the plane, of vertices that stand edge to edge over
