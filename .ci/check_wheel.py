@@ -32,7 +32,7 @@ for name in names:
 extras = {"torch", "onnx", "scipy", "pycuda", "tensorrt", "aiohttp", "opentelemetry"}
 assert not extras & sys.modules.keys(), "an extra is imported by the base"
 from flowgimbal.engines import native
-print("sampling by OpenCV: " + native.why_not() if native.why_not() else "sampling compiled")
+assert not native.LIBRARY.exists() or native.why_not() in ("", "this processor has no AVX2"), native.why_not()
 print(f"{len(names)} modules import with the base install")
 """
 
