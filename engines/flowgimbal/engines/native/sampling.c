@@ -4,7 +4,7 @@
  * neighbours in a few rows of the input: these are loaded whole, and a byte shuffle lays them out in pairs, where a
  * general resampler fetches each of the four neighbours of each pixel for itself. Along a row of a mesh cell the place
  * looked up is linear in the column, so that there are no maps, either. What spreads further (a picture made less than
- * half as large, or stood on its side) is taken pixel by pixel. */
+ * half as large, a mesh torn apart) is taken pixel by pixel. */
 
 #include <immintrin.h>
 #include <math.h>
