@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from flowgimbal.engines.gpu.graphs import Copy
+
 SHIM = """
 #include <math.h>
 #define __global__
 #define __device__
-struct Dim { int x; };
-static const Dim blockIdx = {0}, threadIdx = {0}, blockDim = {1}, gridDim = {1};
+struct Dim { int x, y; };
+static const Dim blockIdx = {0, 0}, threadIdx = {0, 0}, blockDim = {1, 1}, gridDim = {1, 1};
 """
 C_TYPES = {"P": ctypes.c_void_p, "i": ctypes.c_int, "f": ctypes.c_float}
 PTX_TYPES = {"P": "u64", "i": "u32", "f": "f32"}
@@ -214,8 +216,16 @@ class FakeFunction:
         for letter, value in zip(self._signature, arguments, strict=True):
             if letter == "P":
                 self._driver.check(value)
+        if self._name == "move":
+            stream.put(lambda: self._check_rows(*arguments))
         values = [C_TYPES[letter](value) for letter, value in zip(self._signature, arguments, strict=True)]
         stream.put(lambda: getattr(self._driver.kernels, self._name)(*values))
+
+    def _check_rows(self, table: int, rows: int) -> None:
+        numbers = np.ctypeslib.as_array((ctypes.c_uint64 * (3 * rows)).from_address(table))
+        for start, end, words in numbers.reshape(-1, 3):
+            for address in {int(start), int(end)} - {0}:
+                self._driver.check(address, 4 * int(words))
 
 
 class FakeNetwork:
@@ -226,7 +236,8 @@ class FakeNetwork:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-        self.inputs = {tensor.name for tensor in self._session.get_inputs()}
+        self.get_inputs = self._session.get_inputs
+        self.inputs = {tensor.name for tensor in self.get_inputs()}
         self.outputs = {tensor.name for tensor in self._session.get_outputs()}
         self.runs = 0
 
@@ -288,6 +299,7 @@ class FakeOrt:
 
         return SimpleNamespace(
             get_providers=lambda: [self._provider, "CPUExecutionProvider"],
+            get_inputs=network.get_inputs,
             io_binding=io_binding,
             run_with_iobinding=run,
         )
@@ -378,6 +390,8 @@ class FakeLibcuda:
         self._recorded: dict[int, list[Callable[[], object]]] = {}
         self.launches = 0
         self.graphs = 0
+        self.copies: list[Copy] = []  # of what is recorded; before them comes a kernel, or else a call of the host
+        self.calls_back = 0
 
     def cuStreamBeginCapture_v2(self, stream: ctypes.c_void_p, mode: int) -> int:  # noqa: N802
         assert mode == 1
@@ -400,6 +414,24 @@ class FakeLibcuda:
         self.launches += 1
         for work in self._recorded[executable.value or 0]:
             self._driver.streams[stream.value or 0].put(work)
+        return 0
+
+    def cuGraphGetNodes(self, graph: ctypes.c_void_p, nodes: Any, count: Any) -> int:  # noqa: N802
+        count._obj.value = 1 + len(self.copies)
+        for index in range(count._obj.value if nodes else 0):
+            nodes[index] = index + 1
+        return 0
+
+    def cuGraphNodeGetType(self, node: ctypes.c_void_p, kind: Any) -> int:  # noqa: N802
+        kind._obj.value = self.calls_back if node.value == 1 else 1
+        return 0
+
+    def cuGraphMemcpyNodeGetParams(self, node: ctypes.c_void_p, copy: Any) -> int:  # noqa: N802
+        ctypes.memmove(copy, ctypes.byref(self.copies[(node.value or 0) - 2]), ctypes.sizeof(copy._obj))
+        return 0
+
+    def cuGraphMemcpyNodeSetParams(self, node: ctypes.c_void_p, copy: Any) -> int:  # noqa: N802
+        ctypes.memmove(ctypes.byref(self.copies[(node.value or 0) - 2]), copy, ctypes.sizeof(copy._obj))
         return 0
 
     def cuGraphDestroy(self, graph: ctypes.c_void_p) -> int:  # noqa: N802

@@ -82,6 +82,7 @@ class HostOrt:
 
         return SimpleNamespace(
             get_providers=lambda: ["CUDAExecutionProvider"],
+            get_inputs=session.get_inputs,
             io_binding=io_binding,
             run_with_iobinding=lambda binding, _: session.run_with_iobinding(binding.real),
         )

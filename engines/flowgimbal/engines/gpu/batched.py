@@ -12,40 +12,45 @@ from numpy.typing import NDArray
 from flowgimbal.engines.gpu.batcher import Batcher
 from flowgimbal.engines.gpu.builder import BATCHES
 from flowgimbal.engines.gpu.card import Block, Card, Lane
-from flowgimbal.engines.gpu.runners import Bound, Call, Runner
+from flowgimbal.engines.gpu.kernels import Kernels
+from flowgimbal.engines.gpu.runners import COLD_RUNS, Bound, Call, Runner
 from flowgimbal.engines.gpu.tensors import Shape, Tensors
 
 SIZES = (1, 2, 4, 8, 16)  # batches that there are buffers for; one that is not full is padded
 KEPT_CALLS = 24  # sizes of batch and picture that are ready to run
 
-Item = Mapping[str, Any]  # inputs by name: a float32 array, a Block on the card, or None for zeros
+# Inputs by name: a float32 array, a Block on the card, None for zeros, or what has a lane fill an address.
+Item = Mapping[str, Any]
+Moves = list[tuple[int, int, int]]  # rows of the kernel "move"
 Result = dict[str, Any]  # outputs by name: Blocks for those that stay on the card, else arrays
 
 
 class BatchedNetwork:
     """A network with its own lane. May be called from any thread, with or without the card's context active."""
 
-    def __init__(self, card: Card, runner: Callable[[Lane], Runner], *, stay: Sequence[str] = (), name: str) -> None:
+    def __init__(
+        self, card: Card, kernels: Kernels, runner: Callable[[Lane], Runner], *, stay: Sequence[str] = ()
+    ) -> None:
         """``runner`` makes what runs the network on a lane; outputs called in ``stay`` stay on the card."""
-        self._card, self._stay = card, frozenset(stay)
+        self._card, self._kernels, self._stay = card, kernels, frozenset(stay)
         with card.active():
             self._lane = card.new_lane()
             self._runner = runner(self._lane)
         self._batches: OrderedDict[object, _Batch] = OrderedDict()
-        self._batcher: Batcher[tuple[Tensors, Item], Result] = Batcher(self._work, limit=BATCHES[-1], name=name)
+        self._batcher: Batcher[tuple[Tensors, Item], Result] = Batcher(self._work, limit=BATCHES[-1])
 
     def __call__(self, tensors: Tensors, item: Item) -> Result:
         """The outputs for ``item``, whose blocks must be filled already. Raises EngineError."""
         return self._batcher((tensors, item), kind=tuple(tensors.inputs.values()))
 
     def warm_up(self, tensors: Tensors) -> None:
-        """Run batches of every size, of zeros; before anybody else calls. The second run of each records its graph."""
+        """Run batches of every size, of zeros, until they are recorded; before anybody else calls."""
         for size in SIZES:
-            for _ in range(2):
+            for _ in range(COLD_RUNS + 1):
                 self._work([(tensors, dict.fromkeys(tensors.inputs))] * size)
 
     def close(self) -> None:
-        """End the thread and free everything."""
+        """Answer what was asked and free everything."""
         self._batcher.close()
         if self._card.lost:
             return
@@ -63,23 +68,35 @@ class BatchedNetwork:
                 self._lane.wait()  # whatever happened, the card must be done before buffers are used again
 
     def _run(self, batch: _Batch, items: list[Item]) -> list[Result]:
-        driver, stream = self._card.driver, self._lane.stream
-        for index, item in enumerate(items):
-            for name, tensor in batch.inputs.items():
-                tensor.put(driver, stream, index, item[name])
+        moves: Moves = []
+        for name, tensor in batch.inputs.items():
+            tensor.put(self._lane, [item[name] for item in items], moves)
+        self._move(moves)
         batch.call()
-        staying = {name: tensor for name, tensor in batch.outputs.items() if name in self._stay}
-        fetched = {name: tensor for name, tensor in batch.outputs.items() if name not in self._stay}
-        results: list[Result] = [
-            {name: tensor.take(self._card, stream, index) for name, tensor in staying.items()}
-            for index in range(len(items))
-        ]
-        for tensor in fetched.values():
-            driver.memcpy_dtoh_async(tensor.host[: len(items)], int(tensor.block), stream)
+        results: list[Result] = [{} for _ in items]
+        moves = []
+        for name, tensor in batch.outputs.items():
+            if name in self._stay:
+                for index, result in enumerate(results):
+                    block = result[name] = self._card.memory(tensor.bytes_each)
+                    moves.append((tensor.place(index), int(block), tensor.bytes_each // 4))
+            else:
+                there = tensor.host[: len(items)]
+                self._card.driver.memcpy_dtoh_async(there, int(tensor.block), self._lane.stream)
+        self._move(moves)
         self._lane.wait()
-        for index, result in enumerate(results):
-            result |= {name: tensor.host[index].copy() for name, tensor in fetched.items()}
+        for name, tensor in batch.outputs.items():
+            if name not in self._stay:
+                for index, result in enumerate(results):
+                    result[name] = tensor.host[index].copy()
         return results
+
+    def _move(self, moves: Moves) -> None:
+        """All of them at once: a copy each would take longer to ask for than to make."""
+        if moves:
+            table = self._lane.upload(np.array(moves, np.uint64))
+            longest = max(words for _, _, words in moves)
+            self._kernels.launch("move", self._lane, longest, table, len(moves), rows=len(moves))
 
     def _batch(self, tensors: Tensors, count: int) -> _Batch:
         size = next(size for size in SIZES if size >= count)
@@ -108,20 +125,21 @@ class _Tensor(NamedTuple):
         host = card.staging(shape, np.float32)
         return _Tensor(card.memory(host.nbytes), host, host.nbytes // shape[0])
 
-    def put(self, driver: Any, stream: Any, index: int, value: NDArray[np.float32] | Block | None) -> None:
-        place = int(self.block) + index * self.bytes_each
-        if value is None:
-            driver.memset_d32_async(place, 0, self.bytes_each // 4, stream)
-        elif isinstance(value, Block):
-            driver.memcpy_dtod_async(place, int(value), self.bytes_each, stream)
-        else:
-            self.host[index] = value
-            driver.memcpy_htod_async(place, self.host[index], stream)
+    def place(self, index: int) -> int:
+        """The address of an item of the batch."""
+        return int(self.block) + index * self.bytes_each
 
-    def take(self, card: Card, stream: Any, index: int) -> Block:
-        block = card.memory(self.bytes_each)
-        card.driver.memcpy_dtod_async(int(block), int(self.block) + index * self.bytes_each, self.bytes_each, stream)
-        return block
+    def put(self, lane: Lane, values: list[Any], moves: Moves) -> None:
+        """Fill the batch: now, or by rows that are added to ``moves``."""
+        for index, value in enumerate(values):
+            if value is None or isinstance(value, Block):
+                moves.append((0 if value is None else int(value), self.place(index), self.bytes_each // 4))
+            elif callable(value):
+                value(lane, self.place(index))
+            else:
+                self.host[index] = value
+        if isinstance(values[0], np.ndarray):
+            lane.send(self.host[: len(values)], self.block)
 
 
 def _bound(tensors: dict[str, _Tensor]) -> Bound:

@@ -7,6 +7,7 @@ ends the process. Giving back to these touches no CUDA while the card is open, s
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -79,7 +80,7 @@ class Pool:
     def take_back(self, memory: Any, size: int) -> None:
         """Called by the block, in any thread; takes no lock, since garbage may be collected anywhere."""
         self._idle[_class_of(size)].append(memory)
-        if self._closed and not self._card.lost:
+        if self._closed and not self._card.lost and not sys.is_finalizing():  # then the driver has freed it already
             with self._card.active():
                 self.free_idle()
 
@@ -115,9 +116,13 @@ class Lane:
         staging = self._card.staging(array.shape, array.dtype)
         np.copyto(staging, array)
         block = self._card.memory(array.nbytes)
+        self.send(staging, block)
+        return block
+
+    def send(self, staging: NDArray[Any], block: Block) -> None:
+        """Copy what is in page-locked memory to the card, once the lane comes to it."""
         self._card.driver.memcpy_htod_async(int(block), staging, self.stream)
         self._busy += [staging, block]
-        return block
 
     def download(self, block: Block, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
         """An array that holds what is in ``block`` after ``wait``."""

@@ -53,11 +53,9 @@ class GpuEngine:
 
     on_cores = False
 
-    def __init__(self, card: Card, flow: BatchedNetwork, warp: BatchedNetwork, *, name: str) -> None:
+    def __init__(self, card: Card, kernels: Kernels, flow: BatchedNetwork, warp: BatchedNetwork, *, name: str) -> None:
         self.name = name
-        self._card, self._flow, self._warp = card, flow, warp
-        with card.active():
-            self._kernels = Kernels(card.driver)
+        self._card, self._kernels, self._flow, self._warp = card, kernels, flow, warp
 
     @property
     def lost(self) -> str:
@@ -78,7 +76,7 @@ class GpuEngine:
         self._warp.close()
         if not self._card.lost:
             with self._card.active():
-                del self._kernels
+                self._kernels.unload()
         self._card.close()
 
     def hold(self, picture: Picture) -> CardPicture:
@@ -91,14 +89,14 @@ class GpuEngine:
         """See ``Engine.measure``."""
         size = flow_size(*held.size)
         known = memory is not None and memory.size == size
-        with self._card.lane() as lane:
-            small = self._shrink(lane, self._luma(lane, held), held.size, size)
-            unit = self._card.memory(4 * small.size)
-            self._kernels.launch("normalise", lane, small.size, small, unit, small.size)
-            seen = lane.download(small, (small.size,))
-            lane.keep(unit)
         before = memory.features if memory is not None and known else dict.fromkeys(FEATURES)
-        found = self._flow(flow_tensors(*size), {"luma": unit, **before})
+        seen = np.zeros(0, np.uint8)
+
+        def luma(lane: Lane, place: int) -> None:
+            nonlocal seen
+            seen = self._see_small(lane, held, size, place)
+
+        found = self._flow(flow_tensors(*size), {"luma": luma, **before})
         now = CardMemory(size, {name: found[new] for name, new in zip(FEATURES, NEW, strict=True)})
         field = FlowField(found["flow"], np.exp(found["log_scale"][0])) if known else None
         return Measurement(field, now, contrast(seen))
@@ -149,19 +147,14 @@ class GpuEngine:
         lane.keep(luma)
         return luma
 
-    def _shrink(self, lane: Lane, luma: Block, have: Size, want: Size) -> Block:
-        """As ``host.shrink``: exact halvings, then one step to the size."""
-        (width, height), (least_width, least_height) = have, want
-        while width >= 2 * least_width and height >= 2 * least_height:
-            luma = self._step(lane, "halve", luma, (width,), (width // 2, height // 2))
-            width, height = width // 2, height // 2
-        if (width, height) != want:
-            larger = width * height > 1.5 * least_width * least_height
-            luma = self._step(lane, "shrink_area" if larger else "shrink_linear", luma, (width, height), want)
-        return luma
-
-    def _step(self, lane: Lane, kernel: str, luma: Block, have: tuple[int, ...], want: Size) -> Block:
-        out = self._card.memory(want[0] * want[1])
-        self._kernels.launch(kernel, lane, out.size, luma, out, *have, *want)
-        lane.keep(out)
-        return out
+    def _see_small(self, lane: Lane, held: CardPicture, size: Size, unit: int) -> NDArray[np.uint8]:
+        """Luma at ``size`` as ``host.shrink`` gives it, in [0, 1] at the address ``unit``; its bytes after ``wait``."""
+        (width, height), (least_width, least_height) = held.size, size
+        times = 0
+        while (width >> times) >= 2 * least_width and (height >> times) >= 2 * least_height:
+            times += 1
+        larger = (width >> times) * (height >> times) > 1.5 * least_width * least_height
+        small = self._card.memory(least_width * least_height)
+        luma = self._luma(lane, held)
+        self._kernels.launch("shrink", lane, small.size, luma, small, unit, width, height, times, larger, *size)
+        return lane.download(small, (least_height, least_width))

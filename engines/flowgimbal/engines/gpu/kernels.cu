@@ -16,13 +16,14 @@ extern "C" __global__ void gray(const byte* in, byte* out, int pixels, int first
         out[i] = (byte)((first * in[3 * i] + 19235 * in[3 * i + 1] + third * in[3 * i + 2] + (1 << 14)) >> 15);
 }
 
-// Means of 2x2 pixels; `in_width` may be odd, the last column and row are then left out.
-extern "C" __global__ void halve(const byte* in, byte* out, int in_width, int width, int height) {
-    EACH (i, width * height) {
-        const byte* above = in + (2 * (i / width)) * (long long)in_width + 2 * (i % width);
-        const byte* below = above + in_width;
-        out[i] = (byte)((above[0] + above[1] + below[0] + below[1] + 2) >> 2);
-    }
+// Pixel (x, y) of a picture that was halved `times`, each time to the rounded means of 2x2 pixels; `width` is the row
+// of the picture as it came. Odd columns and rows at the ends are left out.
+static __device__ int halved(const byte* in, int width, int x, int y, int times) {
+    if (times == 0)
+        return in[y * (long long)width + x];
+    x *= 2, y *= 2, times -= 1;
+    return (halved(in, width, x, y, times) + halved(in, width, x + 1, y, times) + halved(in, width, x, y + 1, times) +
+            halved(in, width, x + 1, y + 1, times) + 2) >> 2;
 }
 
 // The sample before `place` along an axis of `count` samples, and the weight of the one after it, of 2048.
@@ -33,44 +34,52 @@ static __device__ int before(float place, int count, int* weight) {
     return within(first, count);
 }
 
-// To another size, linearly between the four nearest pixels, in OpenCV's integers and with its roundings: the network
-// shall see to the bit what it sees on a CPU.
-extern "C" __global__ void shrink_linear(const byte* in, byte* out, int in_width, int in_height, int width, int height) {
+// Linearly between the four nearest pixels, in OpenCV's integers and with its roundings.
+static __device__ byte between(const byte* in, int row, int times, int in_width, int in_height, float place_x, float place_y) {
+    int across, down;
+    const int left = before(place_x, in_width, &across), right = within(left + 1, in_width);
+    const int top = before(place_y, in_height, &down), bottom = within(top + 1, in_height);
+    const int upper = (2048 - across) * halved(in, row, left, top, times) + across * halved(in, row, right, top, times);
+    const int lower = (2048 - across) * halved(in, row, left, bottom, times) + across * halved(in, row, right, bottom, times);
+    return (byte)((((2048 - down) * (upper >> 4) >> 16) + (down * (lower >> 4) >> 16) + 2) >> 2);
+}
+
+// The mean of an area.
+static __device__ byte mean(const byte* in, int row, int times, float x0, float x1, float y0, float y1) {
+    float sum = 0.0f;
+    for (int y = (int)y0; y < y1; y++) {
+        float part = 0.0f;
+        for (int x = (int)x0; x < x1; x++)
+            part += halved(in, row, x, y, times) * (fminf(x + 1, x1) - fmaxf(x, x0));
+        sum += part * (fminf(y + 1, y1) - fmaxf(y, y0));
+    }
+    return nearest(sum / ((x1 - x0) * (y1 - y0)));
+}
+
+// Luma to another size, as bytes and, in `unit`, as [0, 1]: halved `times`, then, if it is then much `larger`, the mean
+// of the area that each pixel covers, else linearly. The network shall see what it sees on a CPU.
+extern "C" __global__ void shrink(const byte* in, byte* out, float* unit, int in_width, int in_height, int times, int larger,
+                                  int width, int height) {
+    const int row = in_width;
+    in_width >>= times, in_height >>= times;
     const double step_x = (double)in_width / width, step_y = (double)in_height / height;
+    const float wide = (float)in_width / width, high = (float)in_height / height;
     EACH (i, width * height) {
-        int across, down;
-        const int left = before((float)((i % width + 0.5) * step_x - 0.5), in_width, &across);
-        const int top = before((float)((i / width + 0.5) * step_y - 0.5), in_height, &down);
-        const int right = within(left + 1, in_width);
-        const byte* above = in + top * (long long)in_width;
-        const byte* below = in + within(top + 1, in_height) * (long long)in_width;
-        const int upper = (2048 - across) * above[left] + across * above[right];
-        const int lower = (2048 - across) * below[left] + across * below[right];
-        out[i] = (byte)((((2048 - down) * (upper >> 4) >> 16) + (down * (lower >> 4) >> 16) + 2) >> 2);
+        const int x = i % width, y = i / width;
+        out[i] = larger ? mean(in, row, times, x * wide, fminf(x * wide + wide, in_width), y * high, fminf(y * high + high, in_height))
+                        : between(in, row, times, in_width, in_height, (float)((x + 0.5) * step_x - 0.5), (float)((y + 0.5) * step_y - 0.5));
+        unit[i] = out[i] * (1.0f / 255.0f);
     }
 }
 
-// To a smaller size, each pixel the mean of the area that it covers.
-extern "C" __global__ void shrink_area(const byte* in, byte* out, int in_width, int in_height, int width, int height) {
-    const float step_x = (float)in_width / width, step_y = (float)in_height / height;
-    EACH (i, width * height) {
-        const float x0 = i % width * step_x, x1 = fminf(x0 + step_x, in_width);
-        const float y0 = i / width * step_y, y1 = fminf(y0 + step_y, in_height);
-        float sum = 0.0f;
-        for (int y = (int)y0; y < y1; y++) {
-            float row = 0.0f;
-            for (int x = (int)x0; x < x1; x++)
-                row += in[y * (long long)in_width + x] * (fminf(x + 1, x1) - fmaxf(x, x0));
-            sum += row * (fminf(y + 1, y1) - fmaxf(y, y0));
-        }
-        out[i] = nearest(sum / ((x1 - x0) * (y1 - y0)));
+// Copies of words: each row of `table` is where from (nowhere: zeros), where to, and how many. A row of blocks each.
+extern "C" __global__ void move(const unsigned long long* table, int rows) {
+    for (int row = blockIdx.y; row < rows; row += gridDim.y) {
+        const unsigned* from = (const unsigned*)table[3 * row];
+        unsigned* to = (unsigned*)table[3 * row + 1];
+        EACH (i, (int)table[3 * row + 2])
+            to[i] = from ? from[i] : 0;
     }
-}
-
-// Bytes to [0, 1].
-extern "C" __global__ void normalise(const byte* in, float* out, int count) {
-    EACH (i, count)
-        out[i] = in[i] * (1.0f / 255.0f);
 }
 
 // A plane seen through a mesh of rows x cols vertices (u, v); the plane's samples span `span_x` x `span_y` of the

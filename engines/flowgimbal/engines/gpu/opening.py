@@ -13,6 +13,7 @@ from flowgimbal.engines.gpu.cache import PlanCache, default_folder
 from flowgimbal.engines.gpu.card import Card, Lane
 from flowgimbal.engines.gpu.engine import GpuEngine
 from flowgimbal.engines.gpu.graphs import libcuda
+from flowgimbal.engines.gpu.kernels import Kernels
 from flowgimbal.engines.gpu.plans import Plans
 from flowgimbal.engines.gpu.runners import CudaRunner, PlanRunner, Runner
 from flowgimbal.engines.gpu.surroundings import (
@@ -74,23 +75,27 @@ def open_gpu(name: str, warp: str, *, index: int = 0) -> GpuEngine:
 
 
 def _assemble(card: Card, ground: Ground, warp: str) -> GpuEngine:
+    with card.active():
+        kernels = Kernels(card.driver)
     networks: list[BatchedNetwork] = []
     try:
         for network, stay in (("flow", NEW), (f"warp_{warp}", ())):
             runner = partial(_runner, card, ground, network)
-            networks.append(BatchedNetwork(card, runner, stay=stay, name=network))
+            networks.append(BatchedNetwork(card, kernels, runner, stay=stay))
         name = ground.module.__name__ if ground.plans else "onnxruntime-cuda"
-        return GpuEngine(card, *networks, name=name)
+        return GpuEngine(card, kernels, *networks, name=name)
     except BaseException:
         for opened in networks:
             opened.close()
+        with card.active():
+            kernels.unload()
         card.close()
         raise
 
 
 def _runner(card: Card, ground: Ground, network: str, lane: Lane) -> Runner:
     if ground.plans is None:
-        return CudaRunner(ground.module, load(f"half/{network}.onnx"), card, lane)
+        return CudaRunner(ground.module, load(f"half/{network}.onnx"), card, lane, libcuda())
     why = ground.plans.why_not(network)
     if why:
         logger.warning("building a plan, which may take minutes", extra={"network": network, "why": why})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,8 @@ from flowgimbal.engines.gpu.tensors import Shape
 logger = logging.getLogger(__name__)
 
 Bound = Mapping[str, tuple[Block, Shape]]
+
+COLD_RUNS = 2  # before a recording, in which nothing may be allocated: ONNX Runtime plans its memory, then takes it
 
 
 class Call(Protocol):
@@ -76,7 +79,7 @@ class PlanRunner:
             if not context.execute_async_v3(stream):
                 raise EngineError(f"{self._trt.__name__} failed: {self._complaints.last}")
 
-        return PlanCall(run, stream, self._libcuda, keep=(context, workspace))
+        return RecordedCall(run, self._lane, self._libcuda, keep=(context, workspace))
 
     def _context(self) -> Any:
         by_us = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
@@ -88,82 +91,104 @@ class PlanRunner:
         return self._engine.create_execution_context(settings)
 
 
-class PlanCall:
-    """A plan at fixed shapes: run once to warm up, then recorded, then replayed."""
+class CudaRunner:
+    """Runs an ONNX file by ONNX Runtime's CUDA provider. ``ort`` is ``onnxruntime``.
 
-    def __init__(self, run: Callable[[], None], stream: int, libcuda: Any, *, keep: object) -> None:
-        self._run, self._stream, self._libcuda, self._keep = run, stream, libcuda, keep
+    There is a session for each shape: where shapes are known, what is computed of them on the CPU is a constant, and
+    what is left can be recorded.
+    """
+
+    PROVIDER = "CUDAExecutionProvider"
+
+    def __init__(self, ort: Any, onnx: bytes, card: Card, lane: Lane, libcuda: Any) -> None:
+        self._ort, self._onnx, self._card, self._lane, self._libcuda = ort, onnx, card, lane, libcuda
+        self._inputs = {each.name: each.shape for each in self._session({}).get_inputs()}
+        self._asynchronous = ort.RunOptions()
+        self._asynchronous.add_run_config_entry("disable_synchronize_execution_providers", "1")
+
+    def bind(self, inputs: Bound, outputs: Bound) -> Call:
+        """See ``Runner.bind``."""
+        sizes = {
+            named: size
+            for name, (_, shape) in inputs.items()
+            for named, size in zip(self._inputs[name], shape, strict=True)
+            if isinstance(named, str)
+        }
+        session = self._session(sizes)
+        binding = session.io_binding()
+        for name, (block, shape) in inputs.items():
+            binding.bind_input(name, "cuda", self._card.index, np.float32, shape, int(block))
+        for name, (block, shape) in outputs.items():
+            binding.bind_output(name, "cuda", self._card.index, np.float32, shape, int(block))
+
+        def run() -> None:
+            try:
+                session.run_with_iobinding(binding, self._asynchronous)
+            except Exception as error:
+                raise EngineError(f"ONNX Runtime failed: {error}") from error
+
+        return RecordedCall(run, self._lane, self._libcuda, keep=(session, binding))
+
+    def _session(self, sizes: Mapping[str, int]) -> Any:
+        """A session in which dimensions have these sizes; the others are open."""
+        options = self._ort.SessionOptions()
+        options.log_severity_level = 3
+        for name, size in sizes.items():
+            options.add_free_dimension_override_by_name(name, size)
+        provider = {
+            "device_id": str(self._card.index),
+            "user_compute_stream": str(self._lane.stream.handle),
+            "cudnn_conv_algo_search": "HEURISTIC",  # to try all of them takes seconds for each new batch
+            "use_tf32": "0",  # what is left in fp32 needs it
+        }
+        try:
+            session = self._ort.InferenceSession(self._onnx, options, providers=[(self.PROVIDER, provider)])
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime cannot load the network: {error}") from error
+        if session.get_providers()[0] != self.PROVIDER:  # it warns, and falls back to the CPU
+            raise EngineError("ONNX Runtime does not start its CUDA provider: are cuDNN 9 and cuBLAS installed?")
+        return session
+
+
+class RecordedCall:
+    """A network at fixed shapes and addresses: run to warm up, then recorded, then replayed."""
+
+    def __init__(self, run: Callable[[], None], lane: Lane, libcuda: Any, *, keep: object) -> None:
+        """Without ``libcuda`` it is run each time; ``keep`` must live as long as what is recorded."""
+        self._run, self._lane, self._libcuda, self._keep = run, lane, libcuda, keep
         self._graph: Graph | None = None
-        self._warm = False
+        self._colds = COLD_RUNS
 
     def __call__(self) -> None:
         """See ``Call``."""
-        if self._graph is None and self._warm and self._libcuda is not None:
-            try:
-                self._graph = Graph(self._libcuda, self._stream, self._run)
-            except EngineError as error:
-                logger.warning("no CUDA graph, kernels are launched one by one: %s", error)
-                self._libcuda = None
-        if self._graph is None:
+        if self._graph is not None:
+            self._graph.launch(self._lane.stream.handle)
+        elif self._colds or self._libcuda is None:
             self._run()
-            self._warm = True
+            self._colds = max(0, self._colds - 1)
         else:
-            self._graph.launch(self._stream)
+            self._record()
+            self()
 
     def free(self) -> None:
         """See ``Call``."""
         if self._graph is not None:
             self._graph.free()
         self._graph = self._keep = None
+        self._run = _freed
 
+    def _upload(self, data: bytes) -> Block:
+        return self._lane.upload(np.frombuffer(data, np.uint8))
 
-class CudaRunner:
-    """Runs an ONNX file by ONNX Runtime's CUDA provider. ``ort`` is ``onnxruntime``."""
-
-    PROVIDER = "CUDAExecutionProvider"
-
-    def __init__(self, ort: Any, onnx: bytes, card: Card, lane: Lane) -> None:
-        self._device = card.index
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        provider = {
-            "device_id": str(card.index),
-            "user_compute_stream": str(lane.stream.handle),
-            "cudnn_conv_algo_search": "HEURISTIC",  # to try all of them takes seconds for each new batch
-            "use_tf32": "0",  # what is left in fp32 needs it
-        }
+    def _record(self) -> None:
         try:
-            self._session = ort.InferenceSession(onnx, options, providers=[(self.PROVIDER, provider)])
-        except Exception as error:
-            raise EngineError(f"ONNX Runtime cannot load the network: {error}") from error
-        if self._session.get_providers()[0] != self.PROVIDER:  # it warns, and falls back to the CPU
-            raise EngineError("ONNX Runtime does not start its CUDA provider: are cuDNN 9 and cuBLAS installed?")
-        self._asynchronous = ort.RunOptions()
-        self._asynchronous.add_run_config_entry("disable_synchronize_execution_providers", "1")
-
-    def bind(self, inputs: Bound, outputs: Bound) -> Call:
-        """See ``Runner.bind``."""
-        binding = self._session.io_binding()
-        for name, (block, shape) in inputs.items():
-            binding.bind_input(name, "cuda", self._device, np.float32, shape, int(block))
-        for name, (block, shape) in outputs.items():
-            binding.bind_output(name, "cuda", self._device, np.float32, shape, int(block))
-        return CudaCall(self._session, binding, self._asynchronous)
+            self._graph = Graph(self._libcuda, self._lane.stream.handle, self._run, self._upload)
+        except EngineError as error:
+            logger.warning("no CUDA graph, kernels are launched one by one: %s", error)
+            self._libcuda = None
+            with suppress(EngineError):  # ONNX Runtime meets the recording's error once more, in its next run
+                self._run()
 
 
-class CudaCall:
-    """A session with its addresses."""
-
-    def __init__(self, session: Any, binding: Any, options: Any) -> None:
-        self._session, self._binding, self._options = session, binding, options
-
-    def __call__(self) -> None:
-        """See ``Call``."""
-        try:
-            self._session.run_with_iobinding(self._binding, self._options)
-        except Exception as error:
-            raise EngineError(f"ONNX Runtime failed: {error}") from error
-
-    def free(self) -> None:
-        """See ``Call``."""
-        self._session = self._binding = None
+def _freed() -> None:
+    raise EngineError("this call was freed")

@@ -10,6 +10,7 @@ from typing import Any
 
 from flowgimbal.engines.engine import EngineError
 
+FATAL = 4  # of ONNX Runtime's severities; errors are raised as well
 BUILDERS = ("tensorrt", "tensorrt_rtx")  # by preference
 
 
@@ -68,6 +69,7 @@ def find_cuda_provider() -> Any:
     ort = import_module("onnxruntime")
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         raise EngineError("this ONNX Runtime has no CUDA provider: pip install onnxruntime-gpu in place of onnxruntime")
+    ort.set_default_logger_severity(FATAL)  # cuDNN's front end complains of each plan that it tries in vain
     with redirect_stdout(sys.stderr):
         ort.preload_dlls()  # cuDNN and cuBLAS, from where pip has put them; prints what it does not find
     return ort

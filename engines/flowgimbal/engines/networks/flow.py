@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flowgimbal.engines.networks.blocks import conv, correlate, standardise, warp_features
+from flowgimbal.engines.networks import blocks, card
+from flowgimbal.engines.networks.blocks import conv, standardise
 from flowgimbal.engines.networks.polish import Polish, soften
 from flowgimbal.engines.shapes import KEYS, STRIDE
 
@@ -64,6 +65,7 @@ class Refiner(nn.Module):
     """
 
     shifts: Tensor
+    on_card = False  # which form of the same computation
 
     def __init__(self, *, radius: int, context: int, hidden_in: int, hidden_out: int, widths: Sequence[int]) -> None:
         """``context`` channels of what is known of the place itself come beside the cost volume."""
@@ -85,7 +87,7 @@ class Refiner(nn.Module):
 
         ``first`` and ``second`` (warped by ``flow``) are the keys to match, ``beside`` the context and hidden state.
         """
-        cost = correlate(first, second, self.radius)
+        cost = (card if self.on_card else blocks).correlate(first, second, self.radius)
         # Softmax by hand: a cosine is at most one, and the sum comes with the mean in one convolution.
         mean = F.conv2d(
             torch.exp((cost - 1.0) * self.sharpness), F.pad(self.shifts, (0, 0, 0, 0, 0, 0, 0, 1), value=1.0)
@@ -99,6 +101,8 @@ class Refiner(nn.Module):
 
 class FlowNetwork(nn.Module):
     """Forward flow from the frame before to this one, on the frame before's grid of 4x4-pixel cells."""
+
+    on_card = False  # as of ``Refiner``
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,6 +128,7 @@ class FlowNetwork(nn.Module):
 
     def match(self, before: Features, now: Features) -> list[tuple[Tensor, Tensor]]:
         """Flow and log scale, in input pixels, at 1/16, 1/8, 1/4, and at 1/4 polished."""
+        warp_features = (card if self.on_card else blocks).warp_features
         first, second = before.sixteenth, now.sixteenth
         flow, log_scale, hidden = self.coarse(first, second, torch.zeros_like(first[:, :2]), first, second)
         levels = [(flow * 16.0, log_scale)]

@@ -25,6 +25,7 @@ ROOMS = (0.5, 0.85)  # margins; the tubes that a straight course has to stay in
 AHEAD = (0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16)  # known moments, 0 being the due one, that a course is held up to
 COURSES = 1 + 2 * len(ROOMS) * len(AHEAD)
 NEVER = 1e4  # margins a second; no course is so steep
+FAR = 1e9  # beyond all of them
 RECENT = 1  # the bin behind the last shown frame that tells how fast the shown picture moves
 
 
@@ -48,7 +49,8 @@ def look(paths: Tensor, cover: Tensor, conditions: Tensor) -> Sight:
     beyond = moved - moved.clamp(-ROOM, ROOM)
     circumstances = torch.cat([cover, conditions], 1)
     led = courses(paths, cover, conditions)
-    return Sight(_squash(paths), _squash(moved), beyond, led, _squash(led), circumstances, moved.abs().mean(-1))
+    near, far, turns = torch.split(_squash(torch.cat([paths, moved, led], -1)), [TAPS, TAPS, COURSES], -1)
+    return Sight(near, far, beyond, led, turns, circumstances, moved.abs().mean(-1))
 
 
 def courses(paths: Tensor, cover: Tensor, conditions: Tensor) -> Tensor:
@@ -81,11 +83,8 @@ def courses(paths: Tensor, cover: Tensor, conditions: Tensor) -> Tensor:
 
 def _highest(values: Tensor) -> Tensor:
     """The highest of each value and all before it, along the last axis."""
-    step = 1
-    while step < values.shape[-1]:
-        values = torch.cat([values[..., :step], torch.maximum(values[..., step:], values[..., :-step])], -1)
-        step *= 2
-    return values
+    later = FAR * torch.ones(values.shape[-1], values.shape[-1], dtype=values.dtype, device=values.device).triu(1)
+    return (values[..., None, :] - later).amax(-1)
 
 
 def _squash(paths: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -28,7 +29,7 @@ class Work:
 
 def test_who_comes_while_a_call_is_under_way_is_in_the_next() -> None:
     work = Work()
-    batcher: Batcher[int, int] = Batcher(work, limit=4, name="test")
+    batcher: Batcher[int, int] = Batcher(work, limit=4)
     with ThreadPoolExecutor(8) as threads:
         first = threads.submit(batcher, 1)
         assert work.begun.acquire(timeout=30)
@@ -45,7 +46,7 @@ def test_who_comes_while_a_call_is_under_way_is_in_the_next() -> None:
 
 def test_items_of_another_kind_are_not_mixed_in() -> None:
     work = Work()
-    batcher: Batcher[int, int] = Batcher(work, limit=4, name="test")
+    batcher: Batcher[int, int] = Batcher(work, limit=4)
     with ThreadPoolExecutor(8) as threads:
         done = [threads.submit(batcher, 0)]
         assert work.begun.acquire(timeout=30)
@@ -62,7 +63,7 @@ def test_items_of_another_kind_are_not_mixed_in() -> None:
 
 def test_the_one_that_fails_fails_alone() -> None:
     work = Work()
-    batcher: Batcher[int, int] = Batcher(work, limit=4, name="test")
+    batcher: Batcher[int, int] = Batcher(work, limit=4)
     for _ in range(9):
         work.go.release()
     held = threading.Barrier(3)
@@ -81,7 +82,7 @@ def test_the_one_that_fails_fails_alone() -> None:
 
 def test_what_was_asked_before_the_end_is_answered_and_nothing_after() -> None:
     work = Work()
-    batcher: Batcher[int, int] = Batcher(work, limit=4, name="test")
+    batcher: Batcher[int, int] = Batcher(work, limit=4)
     with ThreadPoolExecutor(3) as threads:
         asked = threads.submit(batcher, 1)
         assert work.begun.acquire(timeout=30)
@@ -91,4 +92,47 @@ def test_what_was_asked_before_the_end_is_answered_and_nothing_after() -> None:
         closing.result()
     with pytest.raises(EngineError, match="the engine is closed"):
         batcher(2)
-    assert not batcher._thread.is_alive()
+
+
+def test_a_single_stream_is_served_in_its_own_thread_and_leads_again() -> None:
+    threads: list[int] = []
+
+    def work(items: list[int]) -> list[int]:
+        threads.append(threading.get_ident())
+        return items
+
+    batcher: Batcher[int, int] = Batcher(work, limit=4)
+    assert [batcher(item) for item in range(3)] == [0, 1, 2]
+    assert threads == [threading.get_ident()] * 3
+    batcher.close()
+
+
+def test_a_hundred_streams_get_their_own_answers() -> None:
+    sizes = []
+
+    def work(items: list[int]) -> list[int]:
+        sizes.append(len(items))
+        time.sleep(1e-4)  # others come meanwhile
+        if any(item % 97 == 0 for item in items):
+            raise EngineError("ninety-seven")
+        return [3 * item for item in items]
+
+    batcher: Batcher[int, int] = Batcher(work, limit=16)
+    together = threading.Barrier(100)
+
+    def alone(number: int) -> list[int | str]:
+        together.wait()
+        answers: list[int | str] = []
+        for step in range(50):
+            try:
+                answers.append(batcher(100 * number + step))
+            except EngineError as error:
+                answers.append(str(error))
+        return answers
+
+    with ThreadPoolExecutor(100) as threads:
+        for number, answers in enumerate(threads.map(alone, range(100))):
+            asked = [100 * number + step for step in range(50)]
+            assert answers == ["ninety-seven" if item % 97 == 0 else 3 * item for item in asked]
+    assert 1 < max(sizes) <= 16
+    batcher.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_card import FakeDriver, FakeOrt
+from fake_card import FakeDriver, FakeLibcuda, FakeOrt
 
 from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu import opening
@@ -37,6 +37,7 @@ def cuda_alone(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(opening, "find_builder", absent)
     monkeypatch.setattr(opening, "find_cuda_provider", lambda: FakeOrt(driver))
+    monkeypatch.setattr(opening, "libcuda", lambda: FakeLibcuda(driver))
     monkeypatch.setattr(opening, "find_driver", lambda: driver)
 
 

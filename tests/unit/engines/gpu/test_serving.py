@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_card import FakeDriver, FakeOrt
+from fake_card import FakeDriver, FakeLibcuda, FakeOrt
 
 from flowgimbal.client.client import Client
 from flowgimbal.client.errors import FlowgimbalError, Unavailable
@@ -24,6 +24,7 @@ def pictures(count: int, seed: int, wider: int = 0) -> list[np.ndarray]:
 
 async def test_streams_run_on_the_card_until_it_is_lost(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "find_cuda_provider", lambda: FakeOrt(driver))
+    monkeypatch.setattr(opening, "libcuda", lambda: FakeLibcuda(driver))
     monkeypatch.setattr(opening, "find_driver", lambda: driver)
     server = await app.start(ServeConfig(listen=("127.0.0.1:0",), engine="cuda"))
     try:

@@ -1,0 +1,82 @@
+"""What is recorded may be replayed when all that it was made of is gone or changed."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import pytest
+from fake_card import FakeDriver, FakeLibcuda
+
+from flowgimbal.engines.engine import EngineError
+from flowgimbal.engines.gpu.card import Card
+from flowgimbal.engines.gpu.graphs import CALL, COPY, ON_CARD, ON_HOST, Copy, Graph
+from flowgimbal.engines.gpu.runners import COLD_RUNS, RecordedCall
+
+
+def upload_of(source: np.ndarray, to: int) -> Copy:
+    copy = Copy()
+    copy.src_type, copy.src_host, copy.src_x = ON_HOST, source.ctypes.data - 2, 2
+    copy.dst_type, copy.dst_device = ON_CARD, to
+    copy.width, copy.height, copy.depth = source.nbytes, 1, 1
+    return copy
+
+
+def test_uploads_are_repeated_from_the_card(driver: FakeDriver, card: Card) -> None:
+    assert ctypes.sizeof(Copy) == 200  # of CUDA_MEMCPY3D
+    libcuda, source = FakeLibcuda(driver), np.arange(24, dtype=np.uint8)
+    with card.lane() as lane:
+        block = card.memory(source.nbytes)
+        copy = upload_of(source, int(block))
+        libcuda.copies = [copy]
+
+        def run() -> None:
+            def work() -> None:
+                assert copy.src_type == ON_CARD
+                ctypes.memmove(copy.dst_device, copy.src_device + copy.src_x, copy.width)
+
+            lane.stream.put(work)
+
+        graph = Graph(libcuda, lane.stream.handle, run, lambda data: lane.upload(np.frombuffer(data, np.uint8)))
+        source[:] = 0  # its owner uses the memory for something else
+        graph.launch(lane.stream.handle)
+        there = lane.download(block, (24,))
+        lane.wait()
+        assert there.tolist() == list(range(24))
+        graph.free()
+        del block
+
+
+@pytest.mark.parametrize(("kind", "height", "why"), [(CALL, 1, "calls back"), (COPY, 2, "more than rows")])
+def test_what_cannot_be_repeated_is_not_recorded(
+    driver: FakeDriver, card: Card, kind: int, height: int, why: str
+) -> None:
+    libcuda = FakeLibcuda(driver)
+    libcuda.calls_back = CALL if kind == CALL else 0
+    copy = upload_of(np.zeros(4, np.uint8), 0)
+    copy.height = height
+    libcuda.copies = [copy]
+    with card.lane() as lane, pytest.raises(EngineError, match=why):
+        Graph(libcuda, lane.stream.handle, lambda: None, lambda data: 0)
+    assert not libcuda.graphs
+
+
+def test_after_a_recording_that_failed_it_is_run_each_time(driver: FakeDriver, card: Card) -> None:
+    libcuda, runs = FakeLibcuda(driver), 0
+    libcuda.calls_back = CALL
+
+    def run() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == COLD_RUNS + 2:  # as ONNX Runtime, which finds the error of the recording in the run after it
+            raise EngineError("operation not permitted when stream is capturing")
+
+    with card.lane() as lane:
+        call = RecordedCall(run, lane, libcuda, keep=())
+        for _ in range(COLD_RUNS + 3):
+            call()
+        assert runs == COLD_RUNS + 2 + 3
+        assert not libcuda.launches
+        call.free()
+        with pytest.raises(EngineError, match="freed"):
+            call()
