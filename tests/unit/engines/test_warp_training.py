@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +61,7 @@ class OffTheCard(TorchDispatchMode):
 
 @pytest.mark.parametrize("form", [FORM, settings.Form(30.0, 0, 24, 1.0, 0.0)])
 def test_a_step_neither_asks_the_host_nor_copies_from_it(form: settings.Form) -> None:
-    # A CUDA graph captures neither. Tensors without numbers stand for those on a card: whatever looks at a number fails.
+    # A CUDA graph captures neither. Tensors without numbers stand for those on a card: what looks at a number fails.
     policy = small_policy().to("meta")
     parts = tuple(part.to("meta") for part in inputs(form, 3))
     captured.differentiate(policy, form, parts)  # constants are made
@@ -139,6 +141,57 @@ def test_a_step_is_the_weighted_mean_of_its_groups() -> None:
     ]
     mean = tuple((a + b) / 2 for a, b in zip(parts[0][1], parts[1][1], strict=True))
     assert max(captured.differences(got, ((parts[0][0] + parts[1][0]) / 2, mean))) < 1e-5
+
+
+class Card:
+    """Stands for ``torch.cuda`` where there is none: a graph gives again what its capture gave."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.replays, self.fails, self.factor = 0, False, 1.0
+        for name in ("synchronize", "empty_cache", "graph_pool_handle", "Stream", "current_stream", "CUDAGraph"):
+            monkeypatch.setattr(torch.cuda, name, lambda: self)
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: None)
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+        monkeypatch.setattr(torch.cuda, "graph", self._graph)
+        monkeypatch.setattr(captured.Ensemble, "_plain", self._plain)
+
+    def wait_stream(self, _: object) -> None:
+        pass
+
+    def replay(self) -> None:
+        self.replays += 1
+
+    @contextmanager
+    def _graph(self, graph: object, pool: object, stream: object) -> Iterator[None]:
+        if self.fails:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        self.capturing = True
+        yield
+        self.capturing = False
+
+    capturing = False
+
+    def _plain(self, form: settings.Form, batch: object) -> captured.Captured:
+        def run() -> captured.Result:
+            value = torch.tensor(self.factor if self.capturing else 1.0)
+            return value, (value[None],)
+
+        return captured.Captured(form, (), run)
+
+
+@pytest.mark.parametrize(("fails", "factor", "replays"), [(False, 1.0, 4), (True, 1.0, 0), (False, 1.01, 2)])
+def test_a_graph_that_fails_or_is_wrong_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, fails: bool, factor: float, replays: int
+) -> None:
+    card = Card(monkeypatch)
+    card.fails, card.factor = fails, factor
+    forms = [settings.Form(10.0, k, 12, 0.5, 1.0) for k in range(2)]
+    ensemble = captured.Ensemble(small_policy(), forms, lambda form: (), torch.device("cuda"), groups=2)
+    picked = ensemble.pick(np.random.default_rng(1))
+    loss, gradients = ensemble.step(picked, [(), ()])
+    assert card.replays == replays  # one of each form to try it
+    assert float(loss) == float(gradients[0]) == 1.0
 
 
 def test_pans_are_scored_as_the_bench_scores_them() -> None:

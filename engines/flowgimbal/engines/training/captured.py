@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,14 +139,16 @@ class Ensemble:
     def _capture(self, group: Group, forms: list[Form], draw: Callable[[Form], Batch]) -> None:
         """Capture what can be; the memory of one form is that of the next, too."""
         group.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        pool = torch.cuda.graph_pool_handle()
+        pool, usual = torch.cuda.graph_pool_handle(), torch.cuda.current_stream()
         for form in forms:
             begun = time.monotonic()
             try:
                 captured, apart = self._graph(self._plain(form, draw(form)), group.stream, pool)
             except Exception as error:  # noqa: BLE001 - whatever it was, there is training without
-                torch.cuda.synchronize()
                 log.warning("NO GRAPH of %s: %s", form.name, error)
+                torch.cuda.set_stream(usual)  # a capture that fails does not leave its stream
+                with suppress(RuntimeError):  # of the capture, once more
+                    torch.cuda.synchronize()
                 continue
             level = logging.INFO if max(apart) <= LARGEST_DIFFERENCE else logging.ERROR
             log.log(

@@ -5,9 +5,11 @@ On the host, in a process of its own where that pays: a card has better things t
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
@@ -24,6 +26,8 @@ from flowgimbal.engines.training.paths import Recording
 from flowgimbal.engines.training.run import Snapshot
 from flowgimbal.engines.training.settings import PIXELS, Setting, lane_scale, seen_points
 from flowgimbal.engines.training.unroll import unroll
+
+log = logging.getLogger(__name__)
 
 POLICIES: dict[str, Callable[[], Policy]] = {"lanes": LanePolicy, "transformer": TransformerPolicy}
 
@@ -141,6 +145,11 @@ def examine_weights(
     return examine(network.requires_grad_(False), recordings)
 
 
+def _arrays(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+    """Not tensors: between processes those go through files of the machine's shared memory, which may be small."""
+    return {name: value.numpy() for name, value in snapshot.weights.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What became of a snapshot."""
@@ -166,24 +175,31 @@ class Examiner:
 
     def submit(self, snapshot: Snapshot) -> None:
         """Examine ``snapshot``."""
-        # Not tensors: between processes those go through files of the machine's shared memory, which may be small.
-        weights = {name: value.numpy() for name, value in snapshot.weights.items()}
+        future: Future[tuple[float, dict[str, Any]]] = Future()
         if self._pool:
-            future = self._pool.submit(examine_weights, self._policy, weights, self._recordings)
+            try:
+                future = self._pool.submit(examine_weights, self._policy, _arrays(snapshot), self._recordings)
+            except BrokenProcessPool as error:
+                future.set_exception(error)
         else:
-            future = Future()
-            future.set_result(examine_weights(self._policy, weights, self._recordings))
+            future.set_result(examine_weights(self._policy, _arrays(snapshot), self._recordings))
         self._waiting.append((snapshot, future))
 
     def reports(self, *, wait: bool = False) -> list[Report]:
         """What is known by now of snapshots that were submitted, in their order; of all of them, if it is to ``wait``.
 
-        Raises what the examination raised.
+        What a process did not live to tell is found out here.
         """
         done = []
         while self._waiting and (wait or self._waiting[0][1].done()):
             snapshot, future = self._waiting.pop(0)
-            done.append(Report(snapshot, *future.result()))
+            try:
+                score, figures = future.result()
+            except BrokenProcessPool:
+                log.warning("a process that examines died: examining step %d here", snapshot.step)
+                self._pool = None
+                score, figures = examine_weights(self._policy, _arrays(snapshot), self._recordings)
+            done.append(Report(snapshot, score, figures))
         return done
 
     def close(self) -> None:
