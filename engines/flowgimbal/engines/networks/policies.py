@@ -81,7 +81,9 @@ def courses(paths: Tensor, cover: Tensor, conditions: Tensor) -> Tensor:
 
 def _highest(values: Tensor) -> Tensor:
     """The highest of each value and all before it, along the last axis."""
-    step = 1
+    if values.device.type != "cpu":  # in training: one kernel in place of ten, and of a hundred backwards
+        return values.cummax(-1).values
+    step = 1  # in operations that every runtime has
     while step < values.shape[-1]:
         values = torch.cat([values[..., :step], torch.maximum(values[..., step:], values[..., :-step])], -1)
         step *= 2
