@@ -11,12 +11,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flowgimbal.engines.motion import LANES
+from flowgimbal.engines.networks.constants import constant
 from flowgimbal.engines.shapes import CONDITIONS, RAW, SHOWN, TAPS
 from flowgimbal.engines.timeline import BINS, EDGES
 
@@ -68,9 +68,9 @@ def courses(paths: Tensor, cover: Tensor, conditions: Tensor) -> Tensor:
     speed = (last - paths[..., RAW + 1 + RECENT : RAW + 2 + RECENT]) * behind / float(centres[RECENT])
     # The due frame and the bins ahead of it, seen from the last shown position.
     coming = torch.cat([-last, paths[..., BINS:RAW] - last], -1)
-    apart = torch.from_numpy(np.concatenate([[0.0], centres])).to(paths) + seconds
+    apart = constant((0.0, *centres.tolist()), paths) + seconds
     unknown = NEVER * torch.cat([torch.zeros_like(behind), (cover[:, None, BINS:RAW] <= 0).to(paths)], -1)
-    rooms = paths.new_tensor(ROOMS)[:, None]
+    rooms = constant(ROOMS, paths)[:, None]
     walls = torch.cat([coming[:, :, None] - rooms, -coming[:, :, None] - rooms], 2) / apart[:, :, None]
     highest = _highest(walls - unknown[:, :, None])
     least, most, now = highest[:, :, : len(ROOMS)], -highest[:, :, len(ROOMS) :], speed[:, :, None]
@@ -83,7 +83,9 @@ def courses(paths: Tensor, cover: Tensor, conditions: Tensor) -> Tensor:
 
 def _highest(values: Tensor) -> Tensor:
     """The highest of each value and all before it, along the last axis."""
-    later = FAR * torch.ones(values.shape[-1], values.shape[-1], dtype=values.dtype, device=values.device).triu(1)
+    if values.device.type != "cpu":  # in training: less to remember for the way back
+        return values.cummax(-1).values
+    later = FAR * torch.ones(values.shape[-1], values.shape[-1], dtype=values.dtype).triu(1)
     return (values[..., None, :] - later).amax(-1)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from flowgimbal.engines.motion import LANES
+from flowgimbal.engines.networks.constants import constant
 from flowgimbal.engines.shapes import COLUMNS, ROWS, TAPS
 
 KNEE = 0.9  # part of the margin that is used freely; the rest is approached softly
@@ -60,7 +61,7 @@ def keep_shapes(lanes: Tensor, crop: Tensor, aspect: Tensor) -> Tensor:
     scaled as one, by the corner that they bend most; shift, zoom and roll keep shapes and stay as they are.
     """
     stretch, shear, tilt_x, tilt_y = lanes[:, 4:, None].unbind(1)
-    x, y = lanes.new_tensor([[-1.0, 1.0, -1.0, 1.0], [-1.0, -1.0, 1.0, 1.0]])
+    x, y = (constant(corner, lanes) for corner in ((-1.0, 1.0, -1.0, 1.0), (-1.0, -1.0, 1.0, 1.0)))
     a = aspect[:, None]
     along = stretch + (tilt_x * x - tilt_y * y) / 2
     across = a * shear + (tilt_y * x / a + a * tilt_x * y) / 2

@@ -20,14 +20,14 @@ from flowgimbal.engines.training.paths import HELD_OUT, load_recordings
 
 
 @functools.lru_cache(maxsize=64)
-def _means(rate: float) -> Tensor:
+def _means(rate: float, device: torch.device) -> Tensor:
     """Weights (BINS, frames) of the bins of the past, newest frame first."""
     times = np.arange(math.ceil(REACH * rate) + 2) / rate
-    return torch.from_numpy(bin_means(times, np.eye(len(times)))[0]).float()
+    return torch.from_numpy(bin_means(times, np.eye(len(times)))[0]).float().to(device)
 
 
 @functools.lru_cache(maxsize=64)
-def _places(rate: float) -> Tensor:
+def _places(rate: float, device: torch.device) -> Tensor:
     """Weights (len(HORIZONS), frames) of the horizons, the frame itself first."""
     frames = math.ceil(HORIZONS[-1] * rate - 1e-6) + 1
     after = np.clip(np.ceil(HORIZONS * rate - 1e-6).astype(int), 1, frames - 1)
@@ -35,12 +35,42 @@ def _places(rate: float) -> Tensor:
     weights = np.zeros((len(HORIZONS), frames))
     weights[np.arange(len(HORIZONS)), after - 1] = 1 - part
     weights[np.arange(len(HORIZONS)), after] += part
-    return torch.from_numpy(weights).float()
+    return torch.from_numpy(weights).float().to(device)
+
+
+@functools.lru_cache(maxsize=8)
+def _prior(device: torch.device) -> tuple[Tensor, Tensor]:
+    """``forecast.prior``."""
+    own, next_ = (torch.from_numpy(part).float().to(device) for part in forecast.prior())
+    return own, next_
+
+
+def eliminate(matrices: Tensor, values: Tensor) -> Tensor:
+    """Solutions (..., n, m) of systems (..., n, n), symmetric and positive definite, with ``values`` (..., n, m).
+
+    Gauss's elimination; such matrices need no pivots. In plain operations: a library's solver asks the host whether it
+    went well, and a CUDA graph cannot capture that.
+    """
+    count = matrices.shape[-1]
+    rows = torch.cat([matrices, values], -1).movedim((-2, -1), (0, 1)).contiguous()  # (n, n + m, ...): batch innermost
+    for k in range(count - 1):
+        rows[k + 1 :, k + 1 :] -= rows[k + 1 :, k : k + 1] / rows[k, k] * rows[k, k + 1 :]
+    for k in reversed(range(count)):
+        rows[k, count:] /= rows[k, k]
+        rows[:k, count:] -= rows[:k, k : k + 1] * rows[k, count:]
+    return rows[:, count:].movedim((0, 1), (-2, -1))
+
+
+def _solve(matrices: Tensor, values: Tensor) -> Tensor:
+    if matrices.device.type == "cpu":
+        solution: Tensor = torch.linalg.solve(matrices, values)
+        return solution
+    return eliminate(matrices, values)
 
 
 def samples(path: Tensor, rate: float) -> tuple[Tensor, Tensor, Tensor]:
     """Past (B, L, T, BINS) of each frame of paths (B, T, L), future (B, L, T - delay, H), samples' weights."""
-    means, places = _means(rate), _places(rate)
+    means, places = _means(rate, path.device), _places(rate, path.device)
     before = means.shape[1] - 1
     back = torch.cat([path[:, :1].expand(-1, before, -1), path], 1).unfold(1, before + 1, 1).flip(-1)
     past = torch.einsum("jn,btln->bltj", means, back - path[..., None])
@@ -58,14 +88,14 @@ def foresee(path: Tensor, rate: float) -> Tensor:
     weighted = past * weight[..., None]
     seen = torch.einsum("bltj,bltk->tbljk", weighted, past)
     came = torch.einsum("bltj,blth->tbljh", weighted[:, :, : frames - delay], future)
-    own, next_ = (torch.from_numpy(part).float() for part in forecast.prior())
-    pasts = (TRUST * own + RIDGE * torch.eye(BINS)).expand(frames, batch, lanes, -1, -1).clone()
+    own, next_ = _prior(path.device)
+    pasts = (TRUST * own + RIDGE * torch.eye(BINS, device=path.device)).expand(frames, batch, lanes, -1, -1).clone()
     futures = (TRUST * next_).expand(frames, batch, lanes, -1, -1).clone()
     kept = math.exp(-1 / (MEMORY * rate))
     for t in range(delay, frames):
         pasts[t] += kept * (pasts[t - 1] - pasts[0]) + seen[t - delay]
         futures[t] += kept * (futures[t - 1] - futures[0]) + came[t - delay]
-    ahead = torch.einsum("bltj,tbljh->bthl", past, torch.linalg.solve(pasts, futures))
+    ahead = torch.einsum("bltj,tbljh->bthl", past, _solve(pasts, futures))
     return torch.nn.functional.pad(ahead, (0, path.shape[2] - FORESEEN))
 
 

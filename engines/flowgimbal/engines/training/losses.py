@@ -32,7 +32,7 @@ def high_pass(path: Tensor, rate: float, low: float, high: float | None = None) 
     first, last = path[:, :1], path[:, -1:]
     extended = torch.cat([2 * first - path[:, 1:].flip(1), path, 2 * last - path[:, :-1].flip(1)], 1)
     spectrum = torch.fft.rfft(extended, dim=1)
-    f = torch.fft.rfftfreq(extended.shape[1], 1 / rate).clamp(min=1e-6)
+    f = torch.fft.rfftfreq(extended.shape[1], 1 / rate, device=path.device).clamp(min=1e-6)
     response = 1 / (1 + (low / f) ** 8)
     if high is not None:
         response = response * (1 - 1 / (1 + (high / f) ** 8))
@@ -66,7 +66,7 @@ def slow(path: Tensor, rate: float) -> Tensor:
     sigma = math.sqrt(math.log(2)) / (2 * math.pi * SLOW) * rate
     first, last = path[:, :1], path[:, -1:]
     extended = torch.cat([2 * first - path[:, 1:].flip(1), path, 2 * last - path[:, :-1].flip(1)], 1)
-    f = torch.fft.rfftfreq(extended.shape[1])
+    f = torch.fft.rfftfreq(extended.shape[1], device=path.device)
     response = torch.exp(-2 * (math.pi * sigma * f) ** 2).reshape(1, -1, *[1] * (path.ndim - 2))
     filtered: Tensor = torch.fft.irfft(torch.fft.rfft(extended, dim=1) * response, extended.shape[1], dim=1)
     return filtered[:, path.shape[1] - 1 : 2 * path.shape[1] - 1]

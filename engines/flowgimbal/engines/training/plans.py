@@ -31,7 +31,7 @@ def _weights(times: Array, known: Array) -> Array:
 
 
 @functools.lru_cache(maxsize=64)
-def _past(rate: float) -> Tensor:
+def _past(rate: float, device: torch.device) -> Tensor:
     """Weights (frames + 1, BEHIND, frames) of shown frames, newest first, for 0 .. ``frames`` that are known."""
     step = plan.spacing(1 / rate) * UNIT
     frames = math.ceil(BEHIND * step * rate) + 1
@@ -39,25 +39,27 @@ def _past(rate: float) -> Tensor:
     for known in range(1, frames + 1):
         ages = (1 + np.arange(known)) / rate
         weights[known, :, :known] = _weights((1 + np.arange(BEHIND)) * step, ages)
-    return torch.from_numpy(weights).float()
+    return torch.from_numpy(weights).float().to(device)
 
 
-@functools.lru_cache(maxsize=64)
-def _ahead(rate: float, known: int) -> tuple[Tensor, Tensor]:
+@functools.lru_cache(maxsize=1024)  # each form's look-ahead shrinks to nothing at the end of its paths
+def _ahead(rate: float, known: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Weights (COURSE, known + 1 + len(HORIZONS)) of the path ahead and its forecast; the room (COURSE, 1)."""
     moments = np.arange(COURSE) * (plan.spacing(1 / rate) * UNIT)
     times = np.concatenate([np.arange(known + 1) / rate, known / rate + HORIZONS])
     room = plan.room(moments, known / rate)
-    return torch.from_numpy(_weights(moments, times)).float(), torch.from_numpy(room).float()[:, None]
+    weights = torch.from_numpy(_weights(moments, times)).float()
+    return weights.to(device), torch.from_numpy(room).float()[:, None].to(device)
 
 
 @functools.lru_cache(maxsize=64)
-def _operators(rate: float) -> tuple[Tensor, Tensor, Tensor]:
+def _operators(rate: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """``plan.operators``, and the weights (COURSE, COURSE) that take a course on to the next frame."""
     count = plan.spacing(1 / rate)
     moments = np.arange(COURSE) * (count * UNIT)
-    answer, past = (torch.from_numpy(part).float() for part in plan.operators(count))
-    return answer, past, torch.from_numpy(_weights(moments + 1 / rate, moments)).float()
+    parts = (*plan.operators(count), _weights(moments + 1 / rate, moments))
+    answer, past, onward = (torch.from_numpy(part).float().to(device) for part in parts)
+    return answer, past, onward
 
 
 class Planners:
@@ -78,12 +80,12 @@ class Planners:
         """
         now = self._raw[:, frame, None]
         known = min(self._look_ahead, self._raw.shape[1] - 1 - frame)
-        ahead, reach = _ahead(self._rate, known)
+        ahead, reach = _ahead(self._rate, known, now.device)
         coming = torch.cat([self._raw[:, frame : frame + known + 1] - now, self._forecasts[:, frame]], 1)
         middle = ahead @ coming
         low, high = middle - reach, middle + reach
-        answer, past, onward = _operators(self._rate)
-        behind = _past(self._rate)
+        answer, past, onward = _operators(self._rate, now.device)
+        behind = _past(self._rate, now.device)
         before = min(frame, behind.shape[2], shown.shape[1])
         home = HOMEWARD * (answer @ middle)
         if before:
