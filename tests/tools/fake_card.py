@@ -96,16 +96,6 @@ class FakeDriver:
         self.check(array.ctypes.data, array.nbytes)
         self._copy(stream, array.ctypes.data, source, array.nbytes)
 
-    def memcpy_dtod_async(self, to: int, source: int, size: int, stream: FakeStream) -> None:
-        self.check(to, size)
-        self.check(source, size)
-        self._copy(stream, to, source, size)
-
-    def memset_d32_async(self, to: int, value: int, count: int, stream: FakeStream) -> None:
-        self.check(to, 4 * count)
-        assert value == 0
-        stream.put(lambda: ctypes.memset(to, 0, 4 * count))
-
     def module_from_buffer(self, ptx: bytes) -> Any:
         self.check()
         assert ptx.endswith(b"\0")
@@ -231,9 +221,9 @@ class FakeFunction:
 class FakeNetwork:
     """Runs a network at the addresses that it is given."""
 
-    def __init__(self, driver: FakeDriver, onnx: bytes) -> None:
+    def __init__(self, driver: FakeDriver, onnx: bytes, options: Any = None) -> None:
         self._driver = driver
-        options = onnxruntime.SessionOptions()
+        options = options or onnxruntime.SessionOptions()
         options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         self.get_inputs = self._session.get_inputs
@@ -273,7 +263,7 @@ class FakeOrt:
         self.batches: list[int] = []
 
     def InferenceSession(self, onnx: bytes, options: Any, providers: list[Any]) -> Any:  # noqa: N802
-        network = FakeNetwork(self._driver, onnx)
+        network = FakeNetwork(self._driver, onnx, options)
         [(name, settings)] = providers
         assert name == "CUDAExecutionProvider"
         stream = self._driver.streams[int(settings["user_compute_stream"])]
@@ -293,6 +283,7 @@ class FakeOrt:
             )
 
         def run(binding: Any, run_options: Any) -> None:
+            assert not any(isinstance(side, str) for each in network.get_inputs() for side in each.shape)
             assert run_options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
             self.batches.append(next(iter(binding.bound.values()))[1][0])
             stream.put(lambda: network.run(binding.bound))

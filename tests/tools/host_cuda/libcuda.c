@@ -43,12 +43,6 @@ int cuMemHostAlloc(void **result, size_t size, unsigned flags) { CONTEXT return 
 int cuMemFreeHost(void *memory) { CONTEXT return give(memory); }
 int cuMemcpyHtoDAsync_v2(Address to, void *from, size_t size, void *s) { CONTEXT return memcpy((void *)to, from, size), 0; }
 int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t size, void *s) { CONTEXT return memcpy(to, (void *)from, size), 0; }
-int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t size, void *s) {
-    CONTEXT return memcpy((void *)to, (void *)from, size), 0;
-}
-int cuMemsetD32Async(Address to, unsigned value, size_t count, void *s) {
-    CONTEXT return value ? 1 : (memset((void *)to, 0, 4 * count), 0);
-}
 int cuStreamCreate(void **stream, unsigned flags) { CONTEXT return flags == 1 ? (*stream = take(8), 0) : 1; }
 int cuStreamDestroy_v2(void *stream) { CONTEXT return give(stream); }
 int cuStreamSynchronize(void *stream) { CONTEXT return 0; }

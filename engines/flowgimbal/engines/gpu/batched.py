@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu.batcher import Batcher
 from flowgimbal.engines.gpu.builder import BATCHES
 from flowgimbal.engines.gpu.card import Block, Card, Lane
@@ -17,7 +18,7 @@ from flowgimbal.engines.gpu.runners import COLD_RUNS, Bound, Call, Runner
 from flowgimbal.engines.gpu.tensors import Shape, Tensors
 
 SIZES = (1, 2, 4, 8, 16)  # batches that there are buffers for; one that is not full is padded
-KEPT_CALLS = 24  # sizes of batch and picture that are ready to run
+KEPT_SHAPES = 8  # of pictures, that are ready to run in batches of all sizes
 
 # Inputs by name: a float32 array, a Block on the card, None for zeros, or what has a lane fill an address.
 Item = Mapping[str, Any]
@@ -36,7 +37,7 @@ class BatchedNetwork:
         with card.active():
             self._lane = card.new_lane()
             self._runner = runner(self._lane)
-        self._batches: OrderedDict[object, _Batch] = OrderedDict()
+        self._shapes: OrderedDict[object, dict[int, _Batch]] = OrderedDict()
         self._batcher: Batcher[tuple[Tensors, Item], Result] = Batcher(self._work, limit=BATCHES[-1])
 
     def __call__(self, tensors: Tensors, item: Item) -> Result:
@@ -55,8 +56,8 @@ class BatchedNetwork:
         if self._card.lost:
             return
         with self._card.active():
-            while self._batches:
-                self._batches.popitem()[1].call.free()
+            while self._shapes:
+                self._forget_oldest()
             del self._runner, self._lane
 
     def _work(self, requests: list[tuple[Tensors, Item]]) -> list[Result]:
@@ -100,17 +101,30 @@ class BatchedNetwork:
 
     def _batch(self, tensors: Tensors, count: int) -> _Batch:
         size = next(size for size in SIZES if size >= count)
-        key = (size, *tensors.inputs.values())
-        if key not in self._batches:
-            if len(self._batches) == KEPT_CALLS:
-                self._batches.popitem(last=False)[1].call.free()
-            inputs, outputs = (
-                {name: _Tensor.of(self._card, (size, *shape)) for name, shape in side.items()} for side in tensors
-            )
-            call = self._runner.bind(_bound(inputs), _bound(outputs))
-            self._batches[key] = _Batch(inputs, outputs, call)
-        self._batches.move_to_end(key)
-        return self._batches[key]
+        shape = tuple(tensors.inputs.values())
+        batches = self._shapes.setdefault(shape, {})
+        self._shapes.move_to_end(shape)
+        if size not in batches:
+            try:
+                batches[size] = self._bind(tensors, size)
+            except EngineError:  # it may be for want of memory that others have
+                if len(self._shapes) == 1:
+                    raise
+                self._forget_oldest()
+                batches[size] = self._bind(tensors, size)
+        if len(self._shapes) > KEPT_SHAPES:
+            self._forget_oldest()
+        return batches[size]
+
+    def _bind(self, tensors: Tensors, size: int) -> _Batch:
+        inputs, outputs = (
+            {name: _Tensor.of(self._card, (size, *shape)) for name, shape in side.items()} for side in tensors
+        )
+        return _Batch(inputs, outputs, self._runner.bind(_bound(inputs), _bound(outputs)))
+
+    def _forget_oldest(self) -> None:
+        for batch in self._shapes.popitem(last=False)[1].values():
+            batch.call.free()
 
 
 class _Tensor(NamedTuple):

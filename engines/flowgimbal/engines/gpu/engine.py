@@ -71,7 +71,7 @@ class GpuEngine:
         self._warp.warm_up(warp_tensors())
 
     def close(self) -> None:
-        """End the threads and free all memory of the card."""
+        """Answer what was asked and free all memory of the card."""
         self._flow.close()
         self._warp.close()
         if not self._card.lost:
@@ -148,7 +148,10 @@ class GpuEngine:
         return luma
 
     def _see_small(self, lane: Lane, held: CardPicture, size: Size, unit: int) -> NDArray[np.uint8]:
-        """Luma at ``size`` as ``host.shrink`` gives it, in [0, 1] at the address ``unit``; its bytes after ``wait``."""
+        """Luma at ``size``, in [0, 1] at the address ``unit``; its bytes after ``wait``.
+
+        As ``host.shrink`` gives it, but for pictures so long that the network's is larger than theirs one way.
+        """
         (width, height), (least_width, least_height) = held.size, size
         times = 0
         while (width >> times) >= 2 * least_width and (height >> times) >= 2 * least_height:

@@ -46,18 +46,19 @@ class Graph:
         graph, self._executable = ctypes.c_void_p(), ctypes.c_void_p()
         _check(library.cuStreamBeginCapture_v2(ctypes.c_void_p(stream), THIS_THREAD), "cuStreamBeginCapture")
         try:
-            work()
-        finally:
-            ended = library.cuStreamEndCapture(ctypes.c_void_p(stream), ctypes.byref(graph))
-        _check(ended, "cuStreamEndCapture")
-        try:
+            try:
+                work()
+            finally:
+                ended = library.cuStreamEndCapture(ctypes.c_void_p(stream), ctypes.byref(graph))
+            _check(ended, "cuStreamEndCapture")
             self._keep_what_it_reads(graph, upload)
             _check(
                 library.cuGraphInstantiateWithFlags(ctypes.byref(self._executable), graph, ctypes.c_ulonglong(0)),
                 "cuGraphInstantiateWithFlags",
             )
         finally:
-            library.cuGraphDestroy(graph)
+            if graph:
+                library.cuGraphDestroy(graph)
 
     def launch(self, stream: int) -> None:
         """Put the recorded work on the stream, once more."""
@@ -82,7 +83,9 @@ class Graph:
                 continue
             copy = Copy()
             _check(self._library.cuGraphMemcpyNodeGetParams(node, ctypes.byref(copy)), "cuGraphMemcpyNodeGetParams")
-            if copy.src_type != ON_HOST:
+            if copy.dst_type == ON_HOST or copy.src_type not in {ON_HOST, ON_CARD}:
+                raise EngineError("the work copies what cannot be copied again")
+            if copy.src_type == ON_CARD:
                 continue
             if copy.height > 1 or copy.depth > 1:
                 raise EngineError("the work uploads more than rows of bytes")

@@ -183,7 +183,7 @@ class RecordedCall:
     def _record(self) -> None:
         try:
             self._graph = Graph(self._libcuda, self._lane.stream.handle, self._run, self._upload)
-        except EngineError as error:
+        except Exception as error:  # noqa: BLE001  # for whatever reason: without one it still runs
             logger.warning("no CUDA graph, kernels are launched one by one: %s", error)
             self._libcuda = None
             with suppress(EngineError):  # ONNX Runtime meets the recording's error once more, in its next run

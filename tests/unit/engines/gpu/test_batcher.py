@@ -136,3 +136,50 @@ def test_a_hundred_streams_get_their_own_answers() -> None:
             assert answers == ["ninety-seven" if item % 97 == 0 else 3 * item for item in asked]
     assert 1 < max(sizes) <= 16
     batcher.close()
+
+
+def test_an_interrupt_ends_the_call_that_it_hits_and_no_other_waits_for_ever() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work(items: list[int]) -> list[int]:
+        if 13 in items:
+            begun.set()
+            assert go.wait(30)
+            raise KeyboardInterrupt
+        return items
+
+    batcher: Batcher[int, int] = Batcher(work, limit=4)
+    with ThreadPoolExecutor(4) as threads:
+        interrupted = threads.submit(batcher, 13)
+        assert begun.wait(30)
+        after = [threads.submit(batcher, item) for item in (1, 2, 3)]
+        while len(batcher._queue) < 3:
+            pass
+        go.set()
+        with pytest.raises(KeyboardInterrupt):
+            interrupted.result()
+        assert [each.result(30) for each in after] == [1, 2, 3]
+    batcher.close()
+
+
+def test_who_shares_a_batch_with_an_interrupted_leader_is_told() -> None:
+    work = Work()
+
+    def interrupted(items: list[int]) -> list[int]:
+        if len(work(items)) > 1:
+            raise KeyboardInterrupt
+        return items
+
+    batcher: Batcher[int, int] = Batcher(interrupted, limit=4)
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(batcher, 1)
+        assert work.begun.acquire(timeout=30)
+        pair = [threads.submit(batcher, item) for item in (2, 3)]
+        while len(batcher._queue) < 2:
+            pass
+        for _ in range(3):
+            work.go.release()
+        assert first.result(30) == 1
+        assert sorted(type(each.exception(30)).__name__ for each in pair) == ["EngineError", "KeyboardInterrupt"]
+        assert batcher(4) == 4
+    batcher.close()

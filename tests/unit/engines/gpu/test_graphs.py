@@ -10,7 +10,7 @@ from fake_card import FakeDriver, FakeLibcuda
 
 from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu.card import Card
-from flowgimbal.engines.gpu.graphs import CALL, COPY, ON_CARD, ON_HOST, Copy, Graph
+from flowgimbal.engines.gpu.graphs import CALL, ON_CARD, ON_HOST, Copy, Graph
 from flowgimbal.engines.gpu.runners import COLD_RUNS, RecordedCall
 
 
@@ -39,25 +39,48 @@ def test_uploads_are_repeated_from_the_card(driver: FakeDriver, card: Card) -> N
 
         graph = Graph(libcuda, lane.stream.handle, run, lambda data: lane.upload(np.frombuffer(data, np.uint8)))
         source[:] = 0  # its owner uses the memory for something else
+        other = card.memory(source.nbytes)
+        ctypes.memset(int(other), 255, source.nbytes)
         graph.launch(lane.stream.handle)
         there = lane.download(block, (24,))
         lane.wait()
         assert there.tolist() == list(range(24))
         graph.free()
-        del block
+        del block, other
 
 
-@pytest.mark.parametrize(("kind", "height", "why"), [(CALL, 1, "calls back"), (COPY, 2, "more than rows")])
-def test_what_cannot_be_repeated_is_not_recorded(
-    driver: FakeDriver, card: Card, kind: int, height: int, why: str
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"height": 2}, "more than rows"),
+        ({"src_type": 4}, "cannot be copied again"),
+        ({"dst_type": ON_HOST}, "cannot be copied again"),
+    ],
+)
+def test_a_copy_that_cannot_be_repeated_is_not_recorded(
+    driver: FakeDriver, card: Card, changed: dict[str, int], why: str
 ) -> None:
-    libcuda = FakeLibcuda(driver)
-    libcuda.calls_back = CALL if kind == CALL else 0
-    copy = upload_of(np.zeros(4, np.uint8), 0)
-    copy.height = height
+    libcuda, copy = FakeLibcuda(driver), upload_of(np.zeros(4, np.uint8), 0)
+    for name, value in changed.items():
+        setattr(copy, name, value)
     libcuda.copies = [copy]
     with card.lane() as lane, pytest.raises(EngineError, match=why):
         Graph(libcuda, lane.stream.handle, lambda: None, lambda data: 0)
+    assert not libcuda.graphs
+
+
+def test_work_that_calls_back_or_fails_is_not_recorded(driver: FakeDriver, card: Card) -> None:
+    libcuda = FakeLibcuda(driver)
+
+    def fail() -> None:
+        raise EngineError("no such kernel")
+
+    with card.lane() as lane:
+        with pytest.raises(EngineError, match="no such kernel"):
+            Graph(libcuda, lane.stream.handle, fail, lambda data: 0)
+        libcuda.calls_back = CALL
+        with pytest.raises(EngineError, match="calls back"):
+            Graph(libcuda, lane.stream.handle, lambda: None, lambda data: 0)
     assert not libcuda.graphs
 
 

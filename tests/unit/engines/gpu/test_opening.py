@@ -21,7 +21,14 @@ from flowgimbal.engines.picture import Layout, Picture
 
 
 @pytest.fixture
-def machine(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., FakeDriver]:
+def libcuda(driver: FakeDriver) -> FakeLibcuda:
+    return FakeLibcuda(driver)
+
+
+@pytest.fixture
+def machine(
+    driver: FakeDriver, libcuda: FakeLibcuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., FakeDriver]:
     """A machine with a card and the modules that are named; TensorRT's plans are the networks themselves."""
 
     def install(*modules: Any) -> FakeDriver:
@@ -34,7 +41,7 @@ def machine(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         monkeypatch.setattr(opening, "find_builder", find)
         monkeypatch.setattr(opening, "find_cuda_provider", lambda: find("onnxruntime"))
         monkeypatch.setattr(opening, "find_driver", lambda: driver)
-        monkeypatch.setattr(opening, "libcuda", lambda: FakeLibcuda(driver))
+        monkeypatch.setattr(opening, "libcuda", lambda: libcuda)
         monkeypatch.setattr(plans, "build", lambda trt, onnx, **_: (onnx, b"timings"))
         monkeypatch.setenv("FLOWGIMBAL_ENGINE_CACHE", str(tmp_path))
         return driver
@@ -44,7 +51,9 @@ def machine(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.mark.parametrize("warp", ["dense", "homography", "transformer"])
 @pytest.mark.parametrize("name", GPU_ENGINES)
-def test_each_engine_opens_measures_and_closes(machine: Any, driver: FakeDriver, name: str, warp: str) -> None:
+def test_each_engine_opens_measures_and_closes(
+    machine: Any, driver: FakeDriver, libcuda: FakeLibcuda, name: str, warp: str
+) -> None:
     machine(FakeTrt(driver), FakeTrt(driver, "tensorrt_rtx"), FakeOrt(driver))
     engine = open_gpu(name, warp)
     assert engine.name == {"cuda": "onnxruntime-cuda"}.get(name, name)
@@ -54,6 +63,7 @@ def test_each_engine_opens_measures_and_closes(machine: Any, driver: FakeDriver,
     field = engine.measure(engine.hold(pictures[1]), memory).field
     assert field is not None
     assert np.median(field.flow[0]) == pytest.approx(4 * 288 / 320, abs=0.3)
+    assert bool(libcuda.launches) == (name != "tensorrt_rtx")  # that one records by itself
     engine.close()
     del memory
     assert not driver.live
