@@ -20,7 +20,7 @@ from flowgimbal.engines.networks.policies import LanePolicy, Policy, Transformer
 from flowgimbal.engines.networks.polish import least_squares, smooth  # noqa: E402
 from flowgimbal.engines.networks.polish import soften as soften_picture  # noqa: E402
 from flowgimbal.engines.networks.warp import WarpNetwork, keep_shapes, lane_fields, soften  # noqa: E402
-from flowgimbal.engines.onnx import WARPS  # noqa: E402
+from flowgimbal.engines.onnx import WARPS, OnnxFlow  # noqa: E402
 from flowgimbal.engines.shapes import FEATURES, RAW, TAPS  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
 from flowgimbal.engines.training import accuracy, flow, losses, paths, quantise, scenes, warp  # noqa: E402
@@ -332,6 +332,18 @@ def test_flow_files_are_read_and_others_refused(tmp_path: Path) -> None:
     file.write_bytes(b"PIEH")
     with pytest.raises(ValueError, match="not a"):
         accuracy.read_flo(file)
+
+
+def test_accuracy_between_real_frames_is_what_the_flow_leaves_in_grey_levels(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").symlink_to(BUNDLED_CLIP)
+    pairs = list(accuracy.filmed(tmp_path, 3))
+    assert [frame.shape for frame in pairs[0]] == [(352, 640)] * 2
+    network, nothing = accuracy.by_meter(OnnxFlow()), lambda first, _: np.zeros((2, *first.shape), np.float32)
+    for first, second in pairs:
+        assert accuracy.unlike(nothing, first, second).mean() == pytest.approx(
+            np.abs(first.astype(float) - second).mean()
+        )
+        assert accuracy.unlike(network, first, second).mean() < 0.7 * accuracy.unlike(nothing, first, second).mean()
 
 
 def test_accuracy_counts_the_known_cells_in_pixels_of_the_full_picture() -> None:

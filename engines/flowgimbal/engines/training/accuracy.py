@@ -1,14 +1,16 @@
-"""How exact flow is, beside DIS: ``flowgimbal train accuracy --photos DIR [--truth DIR]`` prints a table.
+"""How exact flow is, beside DIS: ``flowgimbal train accuracy --photos DIR`` prints a table.
 
 Rendered pairs of 640x352 from photos that training never sees (clean, with growing motion; then with everything that
 makes matching hard), and pairs with published ground truth (Middlebury ``.flo``). The network and DIS see what the
 server gives them, a picture of about 320x180; DIS at full size costs more and is there for scale. Errors are taken on
-the cells of the network's flow, in pixels of the full picture.
+the cells of the network's flow, in pixels of the full picture; between real frames, whose motion nobody knows, in grey
+levels that the second, sampled along those cells' flow, is away from the first.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,14 +26,17 @@ from flowgimbal.engines.engine import FlowMeter, flow_size
 from flowgimbal.engines.onnx import OnnxFlow
 from flowgimbal.engines.training.flow import HELD_OUT
 from flowgimbal.engines.training.scenes import SceneMaker, load_photos
+from flowgimbal.engines.training.videos import load_video
 
 SIZE = (640, 352)
+FILMED = 4  # pairs of each clip
 FLO_MAGIC = 202021.25
 
 Gray = NDArray[np.uint8]
 Flow = NDArray[np.float32]  # (2, rows, columns), NaN where the truth is not known
 Sample = tuple[Gray, Gray, Flow]
 Method = Callable[[Gray, Gray], Flow]
+Task = Callable[[Method], NDArray[np.float64]]  # what is wrong with a method's flow, place by place
 
 
 def rendered(maker: SceneMaker, pairs: int) -> Iterator[Sample]:
@@ -97,30 +102,52 @@ def by_dis(preset: str) -> Method:
     return measure
 
 
+def filmed(folder: Path, pairs: int) -> Iterator[tuple[Gray, Gray]]:
+    """Neighbouring frames of SIZE of each clip of a folder."""
+    width, height = SIZE
+    for file in sorted(p for p in folder.iterdir() if p.is_file()):
+        frames = load_video(file, height, width)
+        for begin in np.linspace(0, len(frames) - 2, pairs).astype(int):
+            yield frames[begin], frames[begin + 1]
+
+
+def on_cells(flow: Flow, first: Gray) -> Flow:
+    """``flow`` averaged over the cells of the network's flow."""
+    width, height = flow_size(first.shape[1], first.shape[0])
+    cells = (width // 4, height // 4)
+    return np.stack([np.asarray(cv2.resize(part, cells, interpolation=cv2.INTER_AREA), np.float32) for part in flow])
+
+
+def unlike(method: Method, first: Gray, second: Gray) -> NDArray[np.float64]:
+    """How far each pixel of the first frame is from the second's along the flow [grey levels]."""
+    size = (first.shape[1], first.shape[0])
+    cells = on_cells(method(first, second), first)
+    x, y = (np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)) for part in cells)
+    down, across = np.mgrid[: size[1], : size[0]].astype(np.float32)
+    there = cv2.remap(second.astype(np.float32), across + x, down + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    inside = (across + x >= 0) & (across + x < size[0]) & (down + y >= 0) & (down + y < size[1])
+    return np.asarray(np.abs(first.astype(np.float64) - there)[inside])
+
+
 def errors(method: Method, sample: Sample) -> NDArray[np.float64]:
     """End-point error of each known cell [px of the full picture]."""
     first, second, truth = sample
-    width, height = flow_size(first.shape[1], first.shape[0])
-    cells = (width // 4, height // 4)
-    got, true = (
-        np.stack([cv2.resize(part, cells, interpolation=cv2.INTER_AREA) for part in flow])
-        for flow in (method(first, second), truth)
-    )
+    got, true = (on_cells(flow, first) for flow in (method(first, second), truth))
     error = np.linalg.norm(got.astype(np.float64) - true, axis=0)
     return np.asarray(error[np.isfinite(error)])
 
 
-def table(samples: dict[str, list[Sample]], methods: dict[str, Method]) -> Iterator[str]:
+def table(tasks: dict[str, list[Task]], methods: dict[str, Method]) -> Iterator[str]:
     """Lines of Markdown: median and mean error of each method on each set, and its CPU time a pair."""
-    yield f"| | {' | '.join(samples)} | CPU, ms a pair |"
-    yield f"|---|{'---:|' * (len(samples) + 1)}"
+    yield f"| | {' | '.join(tasks)} | CPU, ms a pair |"
+    yield f"|---|{'---:|' * (len(tasks) + 1)}"
     for name, method in methods.items():
         cells, costs = [], []
-        for group in samples.values():
+        for group in tasks.values():
             found = []
-            for sample in group:
+            for task in group:
                 began = time.process_time()
-                found.append(errors(method, sample))
+                found.append(task(method))
                 costs.append(time.process_time() - began)
             every = np.concatenate(found)
             cells.append(f"{np.median(every):.2f} / {every.mean():.2f}")
@@ -132,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="flowgimbal train accuracy", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos, searched recursively")
     parser.add_argument("--truth", type=Path, help="folder of .flo files with their pictures")
+    parser.add_argument("--videos", type=Path, help="folder of clips")
     parser.add_argument("--pairs", type=int, default=32, help="rendered pairs of each kind")
     args = parser.parse_args(argv)
     cv2.setNumThreads(1)
@@ -148,10 +176,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         for largest in sizes
     }
     samples |= {name: [sample] for name, sample in (published(args.truth) if args.truth else ())}
+    tasks: dict[str, list[Task]] = {
+        name: [functools.partial(errors, sample=sample) for sample in group] for name, group in samples.items()
+    }
+    if args.videos:
+        pairs = filmed(args.videos, FILMED)
+        tasks["real frames, grey levels"] = [functools.partial(unlike, first=a, second=b) for a, b in pairs]
     methods = {"flow network": by_meter(OnnxFlow())}
     methods |= {f"DIS {preset}, same input": by_meter(DisFlow(preset)) for preset in PRESETS}
     methods |= {f"DIS {preset}, full size": by_dis(preset) for preset in PRESETS}
-    for line in table(samples, methods):
+    for line in table(tasks, methods):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     return 0

@@ -2,7 +2,8 @@
 
 Loss: at each level of the pyramid a robust end-point error (Sun et al., PWC-Net, CVPR 2018, eq. 2: (|d| + e)^q)
 plus the negative log-likelihood of a Laplace distribution of the error, which teaches the network to say how sure it
-is without moving the flow. Validation: photos that training never sees, rendered by fixed seeds.
+is without moving the flow. With ``--videos`` it learns from real frames besides, whose motion nobody knows
+(``videos.py``). Validation: photos that training never sees, rendered by fixed seeds, and videos that it never sees.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from torch.nn import functional as F
 from flowgimbal.engines.networks.flow import FlowNetwork
 from flowgimbal.engines.training.run import Run, load
 from flowgimbal.engines.training.scenes import Pair, SceneMaker, load_photos
+from flowgimbal.engines.training.videos import VideoMaker, load_video, photometric
 
 HELD_OUT = ("brighton_", "opensfm")  # photo groups kept for validation
+HELD_OUT_VIDEOS = ("highway_dashcam", "actioncam_hike")
 
 
 def loss_of(levels: list[tuple[Tensor, Tensor]], flow: Tensor) -> Tensor:
@@ -44,11 +47,27 @@ def forward(network: FlowNetwork, pair: Pair) -> list[tuple[Tensor, Tensor]]:
     return network.match(before, now)
 
 
+def of_video(network: FlowNetwork, first: Tensor, second: Tensor) -> Tensor:
+    """What the network's flow between real frames (B, 1, H, W) costs: a number."""
+    both = network.encoder(torch.cat([first, second]))
+    before, now = (type(both)(*(x.chunk(2)[i] for x in both)) for i in (0, 1))
+    flow, back = (network.match(*way)[-1][0] for way in ((before, now), (now, before)))
+    return photometric(first, second, flow.float(), back.float())
+
+
 @torch.no_grad()
 def validate(
-    network: FlowNetwork, makers: dict[str, SceneMaker], device: torch.device, *, batches: int = 3
+    network: FlowNetwork,
+    makers: dict[str, SceneMaker],
+    videos: VideoMaker,
+    device: torch.device,
+    *,
+    batches: int = 3,
 ) -> dict[str, float]:
-    """Mean end-point error in pixels of the input, for each kind of scene; an error above 3 counts as 3."""
+    """Mean end-point error in pixels of the input, for each kind of scene, and what ``of_video`` costs.
+
+    An error above 3 counts as 3.
+    """
     network.eval()
     result = {}
     for name, maker in makers.items():
@@ -59,6 +78,10 @@ def validate(
             flow, _ = forward(network, pair)[-1]
             errors.append(torch.linalg.vector_norm(flow - pair.flow, dim=1).clamp(max=3.0).mean())
         result[name] = round(float(torch.stack(errors).mean()), 4)
+    if videos.clips:
+        generator = torch.Generator().manual_seed(7)
+        pairs = [[frame.to(device) for frame in videos.draw(16, generator)] for _ in range(batches)]
+        result["video"] = round(float(torch.stack([of_video(network, *pair) for pair in pairs]).mean()), 4)
     network.train()
     return result
 
@@ -73,6 +96,10 @@ def train(args: argparse.Namespace) -> None:
         "large": SceneMaker(held_out, hardness=0.0, largest=40.0),
         "hard": SceneMaker(held_out),
     }
+    size = makers["hard"].height, makers["hard"].width
+    clips = {p: load_video(p, *size) for folder in args.videos for p in sorted(folder.iterdir()) if p.is_file()}
+    unseen = VideoMaker([clip for p, clip in clips.items() if p.name.startswith(HELD_OUT_VIDEOS)])
+    watched = VideoMaker([clip for p, clip in clips.items() if not p.name.startswith(HELD_OUT_VIDEOS)])
     device = torch.device(args.device)
     torch.manual_seed(args.seed)
     network = FlowNetwork()
@@ -85,9 +112,13 @@ def train(args: argparse.Namespace) -> None:
         pair = maker.draw(args.batch, generator).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=args.bf16):
             levels = forward(run.network, pair)
-        run.learn(loss_of(levels, pair.flow), largest=1.0)
+        loss = loss_of(levels, pair.flow)
+        if watched.clips:
+            frames = (frame.to(device) for frame in watched.draw(max(1, args.batch // 2), generator))
+            loss = loss + args.video_weight * of_video(run.network, *frames)
+        run.learn(loss, largest=1.0)
         if run.step % args.every == 0 or run.done:
-            errors = validate(run.average, makers, device)
+            errors = validate(run.average, makers, unseen, device)
             run.save(-sum(math.log(error) for error in errors.values()), errors)
 
 
@@ -95,6 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(prog="flowgimbal train flow", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos, searched recursively")
+    parser.add_argument("--videos", type=Path, nargs="*", default=[], help="folders of clips to learn from, besides")
+    parser.add_argument("--video-weight", type=float, default=0.3, help="of what they teach against what is rendered")
     parser.add_argument("--out", type=Path, default=Path("runs/flow"), help="where checkpoints go")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--batch", type=int, default=8)
