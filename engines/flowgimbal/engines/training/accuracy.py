@@ -124,7 +124,9 @@ def unlike(method: Method, first: Gray, second: Gray) -> NDArray[np.float64]:
     cells = on_cells(method(first, second), first)
     x, y = (np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)) for part in cells)
     down, across = np.mgrid[: size[1], : size[0]].astype(np.float32)
-    there = cv2.remap(second.astype(np.float32), across + x, down + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    there = cv2.remap(
+        second.astype(np.float32), across + x, down + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     inside = (across + x >= 0) & (across + x < size[0]) & (down + y >= 0) & (down + y < size[1])
     return np.asarray(np.abs(first.astype(np.float64) - there)[inside])
 
