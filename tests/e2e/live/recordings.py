@@ -12,7 +12,8 @@ LIMIT = 90
 
 
 def lines_of(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """The lines of a sidecar that are whole: it may be written to meanwhile."""
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]] if path.exists() else []
 
 
 def grown(path: Path, least: int) -> list[dict]:

@@ -90,14 +90,14 @@ def test_real_frames_alone_teach_a_network_that_was_led_astray() -> None:
     bend = network.polish.head.bias
     assert bend is not None
     with torch.no_grad():
-        bend[1:3] += 0.5  # pixels
-    optimizer = torch.optim.Adam(network.polish.parameters(), 0.01)
+        bend[1:3] += 0.2  # pixels; both ways together they still agree
+    optimizer = torch.optim.Adam([bend], 0.03)
     costs = []
-    for _ in range(15):
+    for _ in range(12):
         loss = flow.of_video(network, *pair)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         costs.append(float(loss.detach()))
     assert costs[0] > right + 0.03
-    assert costs[-1] < right + 0.5 * (costs[0] - right)
+    assert costs[-1] < right + 0.1 * (costs[0] - right)
