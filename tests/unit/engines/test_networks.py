@@ -20,10 +20,10 @@ from flowgimbal.engines.networks.policies import LanePolicy, Policy, Transformer
 from flowgimbal.engines.networks.polish import least_squares, smooth  # noqa: E402
 from flowgimbal.engines.networks.polish import soften as soften_picture  # noqa: E402
 from flowgimbal.engines.networks.warp import WarpNetwork, keep_shapes, lane_fields, soften  # noqa: E402
-from flowgimbal.engines.onnx import WARPS, OnnxFlow  # noqa: E402
+from flowgimbal.engines.onnx import WARPS  # noqa: E402
 from flowgimbal.engines.shapes import FEATURES, RAW, TAPS  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402
-from flowgimbal.engines.training import accuracy, flow, losses, paths, quantise, scenes, warp  # noqa: E402
+from flowgimbal.engines.training import flow, losses, paths, quantise, scenes, settings, unroll  # noqa: E402
 from flowgimbal.engines.training.run import Run, load  # noqa: E402
 
 
@@ -276,16 +276,16 @@ def test_unrolled_training_lowers_its_loss() -> None:
     rng = np.random.default_rng(1)
     torch.manual_seed(1)
     steps = torch.from_numpy(np.stack([paths.generate(rng, 60, 30.0) for _ in range(4)]))
-    setting = warp.Setting(30.0, 5, 0.1, 9 / 16, torch.full((4,), 0.8))
-    scale = warp.lane_scale(0.1, 9 / 16)
-    policy = warp.LanePolicy(width=32)
+    setting = settings.Setting(30.0, 5, 0.1, 9 / 16, torch.full((4,), 0.8))
+    scale = settings.lane_scale(0.1, 9 / 16)
+    policy = LanePolicy(width=32)
     optimizer = torch.optim.Adam(policy.parameters(), 5e-4)
     seen = []
     for _ in range(10):
         path = torch.cumsum(steps, 1)
-        offsets, excess = warp.unroll(policy, path / scale, setting)
+        offsets, excess = unroll.unroll(policy, path / scale, setting)
         assert offsets.shape == (4, 60, LANES)
-        shown = torch.einsum("btl,lpc->btpc", path + offsets * scale, warp.seen_points(9 / 16))
+        shown = torch.einsum("btl,lpc->btpc", path + offsets * scale, settings.seen_points(9 / 16))
         loss = losses.path_loss(shown, offsets, excess, 30.0, setting.strength).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -319,37 +319,3 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert best["step"] == 4
     lines = (tmp_path / "parts" / "curve.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [4, 10]
-
-
-def test_flow_files_are_read_and_others_refused(tmp_path: Path) -> None:
-    truth = np.arange(24, dtype="<f4").reshape(3, 4, 2)
-    truth[0, 0] = 1e10  # Middlebury's unknown
-    file = tmp_path / "a_flow.flo"
-    file.write_bytes(np.float32(202021.25).tobytes() + np.array([4, 3], "<i4").tobytes() + truth.tobytes())
-    read = accuracy.read_flo(file)
-    assert np.isnan(read[:, 0, 0]).all()
-    assert read[1, 2, 3] == truth[2, 3, 1]
-    file.write_bytes(b"PIEH")
-    with pytest.raises(ValueError, match="not a"):
-        accuracy.read_flo(file)
-
-
-def test_accuracy_between_real_frames_is_what_the_flow_leaves_in_grey_levels(tmp_path: Path) -> None:
-    (tmp_path / "clip.mp4").symlink_to(BUNDLED_CLIP)
-    pairs = list(accuracy.filmed(tmp_path, 3))
-    assert [frame.shape for frame in pairs[0]] == [(352, 640)] * 2
-    network, nothing = accuracy.by_meter(OnnxFlow()), lambda first, _: np.zeros((2, *first.shape), np.float32)
-    for first, second in pairs:
-        assert accuracy.unlike(nothing, first, second).mean() == pytest.approx(
-            np.abs(first.astype(float) - second).mean()
-        )
-        assert accuracy.unlike(network, first, second).mean() < 0.7 * accuracy.unlike(nothing, first, second).mean()
-
-
-def test_accuracy_counts_the_known_cells_in_pixels_of_the_full_picture() -> None:
-    picture = np.random.default_rng(1).integers(0, 255, (352, 640), np.uint8)
-    truth = np.full((2, 88, 160), 3.0, np.float32)
-    truth[:, :, :80] = np.nan
-    found = accuracy.errors(lambda first, _: np.zeros((2, *first.shape), np.float32), (picture, picture, truth))
-    assert found == pytest.approx(np.sqrt(18))
-    assert 44 * 39 <= len(found) <= 44 * 40

@@ -107,7 +107,7 @@ class BatchedNetwork:
         if size not in batches:
             try:
                 batches[size] = self._bind(tensors, size)
-            except EngineError:  # it may be for want of memory that others have
+            except (EngineError, self._card.driver.MemoryError):  # it may be for want of memory that others have
                 if len(self._shapes) == 1:
                     raise
                 self._forget_oldest()

@@ -68,9 +68,12 @@ class Batcher(Generic[Item, Result]):
                 self._serve(self._gather(request))
         finally:  # an interrupt in here must not leave the others without a leader
             self._leave(request)
-        if request.error is not None:
+        if request.error is None:
+            return request.results[0]
+        try:
             raise request.error
-        return request.results[0]
+        finally:  # or error and request would keep each other, and the card's memory that the error's frames refer to
+            request.error = None
 
     def close(self) -> None:
         """Wait until what has been asked for is answered; nothing may be asked after."""

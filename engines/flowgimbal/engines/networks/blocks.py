@@ -78,5 +78,21 @@ def warp_features(features: Tensor, flow: Tensor) -> Tensor:
     return _between(upper, lower, lower_part).permute(0, 3, 1, 2)
 
 
+def pixels(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """The places of a picture's pixels, x and y: float32 (2, H, W)."""
+    across, down = (torch.arange(n, device=device, dtype=torch.float32) for n in (width, height))
+    return torch.stack([across.expand(height, width), down[:, None].expand(height, width)])
+
+
+def sample(image: Tensor, points: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    """``image`` (B, C, H, W) at points (B, 2, h, w) in its pixels, bilinear, the edge repeated: (B, C, h, w).
+
+    With a ``size`` (rows, columns) the points are pixels of a picture of that size, which the image is stretched over.
+    """
+    height, width = size or image.shape[-2:]
+    grid = torch.stack([points[:, 0] * (2 / (width - 1)) - 1, points[:, 1] * (2 / (height - 1)) - 1], -1)
+    return F.grid_sample(image, grid, padding_mode="border", align_corners=True)
+
+
 def _between(start: Tensor, end: Tensor, part: Tensor) -> Tensor:
     return start + part * (end - start)  # torch.lerp is exported as both of its formulas and a choice

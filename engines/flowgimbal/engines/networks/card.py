@@ -1,4 +1,4 @@
-"""What ``blocks.py`` computes, in the few large steps that suit a card: there each operation costs its launch."""
+"""What ``blocks.py`` computes, in fewer and larger steps for a card, where a small one costs as much as a large one."""
 
 from __future__ import annotations
 
@@ -23,15 +23,4 @@ def correlate(first: Tensor, second: Tensor, radius: int) -> Tensor:
 def warp_features(features: Tensor, flow: Tensor) -> Tensor:
     """See ``blocks.warp_features``."""
     height, width = features.shape[-2:]
-    across, down = (torch.arange(n, device=flow.device, dtype=flow.dtype) for n in (width, height))
-    grid = torch.stack(
-        [(flow[:, 0] + across) * (2.0 / (width - 1)) - 1.0, (flow[:, 1] + down[:, None]) * (2.0 / (height - 1)) - 1.0],
-        -1,
-    )
-    return F.grid_sample(features, grid, padding_mode="border", align_corners=True)
-
-
-def smooth(flow: Tensor, weight: Tensor, reach: int) -> Tensor:
-    """See ``polish.smooth``: two means, since ONNX Runtime sends sizes to the card for maps of unequal depth."""
-    mean, mass = (F.avg_pool2d(part, reach, 1, padding=reach // 2) for part in (flow * weight, weight))
-    return mean / mass
+    return blocks.sample(features, flow + blocks.pixels(height, width, flow.device))

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flowgimbal.engines.networks import blocks, card
+from flowgimbal.engines.networks import blocks
 from flowgimbal.engines.networks.blocks import conv, standardise
 from flowgimbal.engines.networks.polish import Polish, soften
 from flowgimbal.engines.shapes import KEYS, STRIDE
@@ -65,7 +66,7 @@ class Refiner(nn.Module):
     """
 
     shifts: Tensor
-    on_card = False  # which form of the same computation
+    form: ModuleType = blocks  # or ``card``: the same computation in other steps
 
     def __init__(self, *, radius: int, context: int, hidden_in: int, hidden_out: int, widths: Sequence[int]) -> None:
         """``context`` channels of what is known of the place itself come beside the cost volume."""
@@ -87,7 +88,7 @@ class Refiner(nn.Module):
 
         ``first`` and ``second`` (warped by ``flow``) are the keys to match, ``beside`` the context and hidden state.
         """
-        cost = (card if self.on_card else blocks).correlate(first, second, self.radius)
+        cost = self.form.correlate(first, second, self.radius)
         # Softmax by hand: a cosine is at most one, and the sum comes with the mean in one convolution.
         mean = F.conv2d(
             torch.exp((cost - 1.0) * self.sharpness), F.pad(self.shifts, (0, 0, 0, 0, 0, 0, 0, 1), value=1.0)
@@ -102,7 +103,7 @@ class Refiner(nn.Module):
 class FlowNetwork(nn.Module):
     """Forward flow from the frame before to this one, on the frame before's grid of 4x4-pixel cells."""
 
-    on_card = False  # as of ``Refiner``
+    form: ModuleType = blocks  # as of ``Refiner``
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,18 +129,17 @@ class FlowNetwork(nn.Module):
 
     def match(self, before: Features, now: Features) -> list[tuple[Tensor, Tensor]]:
         """Flow and log scale, in input pixels, at 1/16, 1/8, 1/4, and at 1/4 polished."""
-        warp_features = (card if self.on_card else blocks).warp_features
         first, second = before.sixteenth, now.sixteenth
         flow, log_scale, hidden = self.coarse(first, second, torch.zeros_like(first[:, :2]), first, second)
         levels = [(flow * 16.0, log_scale)]
 
         flow, hidden = _enlarge(flow, hidden)
-        first, second = before.eighth, warp_features(now.eighth, flow)
+        first, second = before.eighth, self.form.warp_features(now.eighth, flow)
         flow, log_scale, hidden = self.middle(first, second, flow, first, second, hidden)
         levels.append((flow * 8.0, log_scale))
 
         flow, hidden = _enlarge(flow, hidden)
-        flow, log_scale, hidden = self.fine(before.quarter, warp_features(now.quarter, flow), flow, hidden)
+        flow, log_scale, hidden = self.fine(before.quarter, self.form.warp_features(now.quarter, flow), flow, hidden)
         levels.append((flow * 4.0, log_scale))
 
         levels.append(self.polish(before.picture, now.picture, *levels[-1], hidden))

@@ -12,8 +12,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from flowgimbal.engines.networks import card
 from flowgimbal.engines.networks.flow import Encoder, FlowNetwork, Refiner
-from flowgimbal.engines.networks.polish import Polish
 
 _HEAVY = (nn.Conv2d, nn.Linear)
 _ALONG = (nn.GELU, nn.LeakyReLU, nn.PixelUnshuffle)
@@ -40,8 +40,8 @@ def halve(network: Network) -> Network:
     """``network`` itself for a card, its heavy parts in fp16: as few and as long stretches as there are."""
     if isinstance(network, Encoder):
         _calm(network)
-    if isinstance(network, FlowNetwork | Refiner | Polish):
-        network.on_card = True
+    if isinstance(network, FlowNetwork | Refiner):
+        network.form = card
     for name, child in network.named_children():
         if _is_stretch(child):
             setattr(network, name, Half(child))

@@ -83,9 +83,7 @@ def courses(paths: Tensor, cover: Tensor, conditions: Tensor) -> Tensor:
 
 def _highest(values: Tensor) -> Tensor:
     """The highest of each value and all before it, along the last axis."""
-    if values.device.type != "cpu":  # in training: less to remember for the way back
-        return values.cummax(-1).values
-    later = FAR * torch.ones(values.shape[-1], values.shape[-1], dtype=values.dtype).triu(1)
+    later = FAR * torch.ones(values.shape[-1], values.shape[-1], dtype=values.dtype, device=values.device).triu(1)
     return (values[..., None, :] - later).amax(-1)
 
 

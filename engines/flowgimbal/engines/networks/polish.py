@@ -9,13 +9,10 @@ network's own sureness. A learned gate keeps the matched flow where that is the 
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flowgimbal.engines.networks import card
 from flowgimbal.engines.networks.blocks import conv
 
 WINDOW = 5  # cells across one least-squares window
@@ -80,8 +77,6 @@ def smooth(flow: Tensor, weight: Tensor) -> Tensor:
 class Polish(nn.Module):
     """Smooth, step, smooth, and the learned gate between the result and the matched flow."""
 
-    on_card = False  # which form of the same computation
-
     def __init__(self, *, hidden_in: int, width: int = 24) -> None:
         super().__init__()
         self.body = conv(hidden_in + 8, width)
@@ -94,10 +89,9 @@ class Polish(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Flow (B, 2, H / 4, W / 4) in pixels of the input, and the log of its Laplace scale (B, 1, H / 4, W / 4)."""
         weight = torch.exp(-log_scale.clamp(-5.0, 5.0))
-        smoothed = functools.partial(card.smooth, reach=REACH) if self.on_card else smooth
-        start = smoothed(flow, weight)
+        start = smooth(flow, weight)
         step, tell = least_squares(first, second, start)
-        change = smoothed(start + step, weight) - flow
+        change = smooth(start + step, weight) - flow
         seen = torch.cat([hidden, change, step, tell, log_scale], 1)
         gate, bend, correction = self.head(self.body(seen)).split((1, 2, 1), 1)
         return flow + torch.sigmoid(gate + 2.0) * change + bend, log_scale + correction

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from flowgimbal.engines.networks.flow import FlowNetwork
+from flowgimbal.engines.networks.flow import Features, FlowNetwork
 from flowgimbal.engines.training.run import Run, load
 from flowgimbal.engines.training.scenes import Pair, SceneMaker, load_photos
 from flowgimbal.engines.training.videos import VideoMaker, load_video, photometric
@@ -41,16 +41,19 @@ def loss_of(levels: list[tuple[Tensor, Tensor]], flow: Tensor) -> Tensor:
 
 
 def forward(network: FlowNetwork, pair: Pair) -> list[tuple[Tensor, Tensor]]:
-    """Flow and log scale at the three levels."""
-    both = network.encoder(torch.cat([pair.first, pair.second]))
-    before, now = (type(both)(*(x.chunk(2)[i] for x in both)) for i in (0, 1))
-    return network.match(before, now)
+    """Flow and log scale at the levels of ``FlowNetwork.match``."""
+    return network.match(*_encoded(network, pair.first, pair.second))
+
+
+def _encoded(network: FlowNetwork, first: Tensor, second: Tensor) -> list[Features]:
+    """Features of both pictures (B, 1, H, W)."""
+    both = network.encoder(torch.cat([first, second]))
+    return [Features(*(x.chunk(2)[i] for x in both)) for i in (0, 1)]
 
 
 def of_video(network: FlowNetwork, first: Tensor, second: Tensor) -> Tensor:
     """What the network's flow between real frames (B, 1, H, W) costs: a number."""
-    both = network.encoder(torch.cat([first, second]))
-    before, now = (type(both)(*(x.chunk(2)[i] for x in both)) for i in (0, 1))
+    before, now = _encoded(network, first, second)
     flow, back = (network.match(*way)[-1][0] for way in ((before, now), (now, before)))
     return photometric(first, second, flow.float(), back.float())
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from flowgimbal.engines.networks.blocks import pixels, sample
 from flowgimbal.engines.shapes import STRIDE
 
 PHOTO = (480, 640)  # rows, columns of a cached photo
@@ -68,20 +69,20 @@ class SceneMaker:
         background = self._layer(dice, self.largest)
         sprite = self._layer(dice, 0.6 * self.largest)
         mask = self._blob(dice)
-        grid = _pixels(batch, self.height, self.width)
+        grid = pixels(self.height, self.width).expand(batch, -1, -1, -1)
         cells = F.avg_pool2d(grid, STRIDE)
 
         first = torch.lerp(background.texture(grid), sprite.texture(grid), mask)
         flow = torch.where(F.avg_pool2d(mask, STRIDE) > 0.5, sprite.move(cells), background.move(cells)) - cells
         origin = grid + _enlarge(sprite.source(cells) - cells)
         behind = grid + _enlarge(background.source(cells) - cells)
-        second = torch.lerp(background.texture(behind), sprite.texture(origin), _sample(mask, origin))
+        second = torch.lerp(background.texture(behind), sprite.texture(origin), sample(mask, origin))
         first, second = self._camera(dice, first, second, flow)
         return Pair(first, second, flow)
 
     def motion(self, batch: int, generator: torch.Generator) -> Tensor:
         """Flow of the background alone, (batch, 2, height / 4, width / 4) in pixels: nothing is rendered."""
-        cells = F.avg_pool2d(_pixels(batch, self.height, self.width), STRIDE)
+        cells = F.avg_pool2d(pixels(self.height, self.width).expand(batch, -1, -1, -1), STRIDE)
         return self._layer(_Dice(batch, generator), self.largest).move(cells) - cells
 
     def _layer(self, dice: _Dice, largest: float) -> _Layer:
@@ -165,7 +166,7 @@ class _Layer:
         moved = torch.cat([(x + a * x + b * y) / far - x, (y + c * x + d * y) / far - y], 1)
         wave = torch.sin(y / height * 4.0 + self.shutter[:, :1, None, None] * 3.0) + y / height
         moved = moved + self.shift[:, :, None, None] + self.shutter[:, :, None, None] * wave
-        return points + moved + self.parallax[:, :, None, None] * _sample(self.depth, points, self.size)
+        return points + moved + self.parallax[:, :, None, None] * sample(self.depth, points, self.size)
 
     def source(self, points: Tensor) -> Tensor:
         """The inverse of ``move``, by fixed-point iteration (the motion's gradient is far below one)."""
@@ -197,19 +198,8 @@ class _Dice:
         return torch.randn(picture.shape, generator=self._generator)
 
 
-def _pixels(batch: int, height: int, width: int) -> Tensor:
-    y, x = torch.meshgrid(torch.arange(height, dtype=torch.float32), torch.arange(width).float(), indexing="ij")
-    return torch.stack([x, y]).expand(batch, 2, height, width)
-
-
 def _enlarge(cells: Tensor) -> Tensor:
     return F.interpolate(cells, scale_factor=float(STRIDE), mode="bilinear", align_corners=False)
-
-
-def _sample(image: Tensor, points: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    height, width = size or image.shape[-2:]
-    grid = torch.stack([points[:, 0] * (2 / (width - 1)) - 1, points[:, 1] * (2 / (height - 1)) - 1], -1)
-    return F.grid_sample(image, grid, padding_mode="border", align_corners=True)
 
 
 def _smear(image: Tensor, drift: Tensor) -> Tensor:

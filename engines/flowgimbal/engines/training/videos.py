@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from flowgimbal.engines.networks.blocks import pixels, sample
 from flowgimbal.engines.shapes import STRIDE
 
 MOST_FRAMES = 150  # of a clip
@@ -88,11 +89,10 @@ def unlikeness(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
 def sampled(field: Tensor, flow: Tensor) -> Tensor:
     """``field`` (B, C, H, W) at p + flow(p), ``flow`` (B, 2, H, W) in pixels; beyond the edge it is no number."""
     height, width = field.shape[-2:]
-    y, x = torch.meshgrid(*(torch.arange(float(n), device=field.device) for n in (height, width)), indexing="ij")
-    grid = torch.stack([(flow[:, 0] + x) * (2 / (width - 1)) - 1, (flow[:, 1] + y) * (2 / (height - 1)) - 1], -1)
-    inside = (grid.abs() <= 1).all(-1)[:, None]
-    there = F.grid_sample(field, grid, padding_mode="border", align_corners=True)
-    return torch.where(inside, there, torch.nan)
+    points = flow + pixels(height, width, flow.device)
+    last = points.new_tensor([width - 1, height - 1])[:, None, None]
+    inside = ((points >= 0) & (points <= last)).all(1, keepdim=True)
+    return torch.where(inside, sample(field, points), torch.nan)
 
 
 def seen_in_both(flow: Tensor, back: Tensor) -> Tensor:

@@ -20,16 +20,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flowgimbal.engines.networks.policies import LanePolicy, Policy
+from flowgimbal.engines.networks.policies import Policy
 from flowgimbal.engines.training.batches import NOISIEST, PANS, QUIETEST, Batch, Supply, draw_batch
 from flowgimbal.engines.training.captured import Ensemble
 from flowgimbal.engines.training.paths import HELD_OUT, PathMaker, load_recordings
 from flowgimbal.engines.training.run import Run, load
-from flowgimbal.engines.training.settings import Form, Setting, draw_setting, forms, frames_of, lane_scale, seen_points
-from flowgimbal.engines.training.unroll import losses, unroll
+from flowgimbal.engines.training.settings import Form, Setting, draw_setting, forms, frames_of
+from flowgimbal.engines.training.unroll import losses
 from flowgimbal.engines.training.validation import POLICIES, Examiner
-
-__all__ = ["LanePolicy", "Setting", "lane_scale", "main", "seen_points", "train", "unroll"]
 
 LARGEST = 0.5  # norm of a gradient, beyond which it is clipped
 AHEAD = 6  # steps whose batches are drawn before they are learnt from

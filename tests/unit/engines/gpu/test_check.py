@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_card import FakeDriver, FakeLibcuda, FakeOrt
+from fake_card import FakeDriver
+from fake_runtimes import FakeLibcuda, FakeOrt
 
 from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu import opening

@@ -6,7 +6,8 @@ import ctypes
 
 import numpy as np
 import pytest
-from fake_card import FakeDriver, FakeLibcuda
+from fake_card import FakeDriver
+from fake_runtimes import FakeLibcuda
 
 from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu.card import Card

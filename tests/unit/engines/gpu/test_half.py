@@ -15,7 +15,7 @@ from flowgimbal.client.assets import BUNDLED_CLIP  # noqa: E402
 from flowgimbal.engines import weights  # noqa: E402
 from flowgimbal.engines.engine import flow_size  # noqa: E402
 from flowgimbal.engines.host import shrink  # noqa: E402
-from flowgimbal.engines.networks import blocks, card, polish  # noqa: E402
+from flowgimbal.engines.networks import blocks, card  # noqa: E402
 from flowgimbal.engines.networks.flow import FlowNetwork  # noqa: E402
 from flowgimbal.engines.networks.half import halve  # noqa: E402
 from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow  # noqa: E402
@@ -70,11 +70,10 @@ def test_no_number_of_the_half_network_is_near_the_end_of_its_range() -> None:
 def test_what_a_card_computes_is_what_a_core_does() -> None:
     generator = torch.Generator().manual_seed(5)
     first, second = torch.randn(2, 2, 16, 9, 14, generator=generator)
-    flow, weight = 4 * torch.randn(2, 2, 9, 14, generator=generator), torch.rand(2, 1, 9, 14, generator=generator)
+    flow = 4 * torch.randn(2, 2, 9, 14, generator=generator)
     for radius in (1, 2):
         assert torch.allclose(card.correlate(first, second, radius), blocks.correlate(first, second, radius), atol=1e-6)
     assert torch.allclose(card.warp_features(second, flow), blocks.warp_features(second, flow), atol=1e-5)
-    assert torch.allclose(card.smooth(flow, weight, polish.REACH), polish.smooth(flow, weight), atol=1e-5)
 
 
 def frames() -> list[tuple[Picture, int]]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_card import FakeDriver, FakeLibcuda, FakeOrt, FakeTrt
+from fake_card import FakeDriver
+from fake_runtimes import FakeLibcuda, FakeOrt, FakeTrt
 
 from flowgimbal.engines import info, weights
 from flowgimbal.engines.engine import EngineError

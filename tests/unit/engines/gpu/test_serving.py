@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_card import FakeDriver, FakeLibcuda, FakeOrt
+from fake_card import FakeDriver
+from fake_runtimes import FakeLibcuda, FakeOrt
 
 from flowgimbal.client.client import Client
 from flowgimbal.client.errors import FlowgimbalError, Unavailable
