@@ -71,8 +71,7 @@ def test_what_a_card_computes_is_what_a_core_does() -> None:
     generator = torch.Generator().manual_seed(5)
     first, second = torch.randn(2, 2, 16, 9, 14, generator=generator)
     flow = 4 * torch.randn(2, 2, 9, 14, generator=generator)
-    for radius in (1, 2):
-        assert torch.allclose(card.correlate(first, second, radius), blocks.correlate(first, second, radius), atol=1e-6)
+    assert torch.allclose(card.correlate(first, second, 1), blocks.correlate(first, second, 1), atol=1e-6)
     assert torch.allclose(card.warp_features(second, flow), blocks.warp_features(second, flow), atol=1e-5)
 
 
