@@ -19,6 +19,11 @@ def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
     return _kept(values, like.device, like.dtype)
 
 
+def indices(values: tuple[int, ...], like: Tensor) -> Tensor | list[int]:
+    """``values`` to index with, on the device of ``like``; kept there, too: a list is copied each time it is used."""
+    return list(values) if like.device.type == "cpu" else _kept(values, like.device, torch.long)
+
+
 @functools.lru_cache(maxsize=256)
 def _kept(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=device)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flowgimbal.engines.motion import LANES
-from flowgimbal.engines.networks.constants import constant
+from flowgimbal.engines.networks.constants import constant, indices
 from flowgimbal.engines.shapes import CONDITIONS, RAW, SHOWN, TAPS
 from flowgimbal.engines.timeline import BINS, EDGES
 
@@ -77,7 +77,7 @@ def courses(paths: Tensor, cover: Tensor, conditions: Tensor) -> Tensor:
     nearest = torch.cat(
         [torch.minimum(torch.maximum(now, least), most), torch.maximum(torch.minimum(now, most), least)], 2
     )
-    turns = (nearest[..., list(AHEAD)] - now).flatten(2)
+    turns = (nearest[..., indices(AHEAD, nearest)] - now).flatten(2)
     return torch.cat([speed, turns], -1) * seconds
 
 

@@ -25,7 +25,7 @@ from flowgimbal.engines.training.settings import (
 
 log = logging.getLogger(__name__)
 
-PANS = 0.3  # part of the paths that are nothing but pans
+PANS = 0.3  # part of the batches whose paths are nothing but pans
 QUIETEST, NOISIEST = 3e-5, 1e-3  # half widths a frame, of the measurement
 
 Values = NDArray[np.float32]
@@ -43,15 +43,14 @@ class Batch(NamedTuple):
 
 
 def draw_batch(maker: PathMaker, form: Form, size: int, key: tuple[int, ...]) -> Batch:
-    """``size`` paths under settings as ``settings.draw_setting`` draws them, if it draws this form; the same by key."""
+    """``size`` paths under settings as ``settings.draw_setting`` draws them, if it draws this form; the same by key.
+
+    All are pans or none is: the gradient of pans is twenty times as long as that of other paths, and nearly opposed to
+    it. Mixed, it would be all that is left; apart, each is clipped to the same length before it is made use of.
+    """
     rng = np.random.default_rng(key)
-    frames, panned = form.frames, round(PANS * size)
-    steps = np.concatenate(
-        [
-            maker.draw_pans(rng, panned, frames, form.rate) if panned else np.zeros((0, frames, 8), np.float32),
-            maker.draw(rng, size - panned, frames, form.rate),
-        ]
-    )
+    pans = rng.random() < PANS
+    steps = (maker.draw_pans if pans else maker.draw)(rng, size, form.frames, form.rate)
     noise = np.exp(rng.uniform(np.log(QUIETEST), np.log(NOISIEST), (size, 1, 1)))
     measured = steps + noise * rng.standard_normal(steps.shape, np.float32)
     usual = rng.random(size) < form.usual
@@ -59,7 +58,7 @@ def draw_batch(maker: PathMaker, form: Form, size: int, key: tuple[int, ...]) ->
     crop = np.where(usual | (rng.random(size) < 0.5), CROP, free)
     aspect = np.where(usual, rng.choice(USUAL_ASPECTS, size), rng.choice(ASPECTS, size))
     strength = np.where(usual | (rng.random(size) < 0.5), STRENGTH, rng.random(size))
-    rows = (np.cumsum(steps, 1), np.cumsum(measured, 1), crop, aspect, strength, np.arange(size) < panned)
+    rows = (np.cumsum(steps, 1), np.cumsum(measured, 1), crop, aspect, strength, np.full(size, pans))
     return Batch(*(np.ascontiguousarray(row, np.float32) for row in rows))
 
 

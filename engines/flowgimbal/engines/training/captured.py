@@ -45,6 +45,12 @@ def differences(one: Result, other: Result) -> tuple[float, float]:
     return abs(float(one[0]) - float(other[0])), float(apart / length.clamp(min=1e-12))
 
 
+def _clipped(gradient: tuple[Tensor, ...], largest: float) -> tuple[Tensor, ...]:
+    """A gradient, shortened to a norm of ``largest`` if it is longer; the host is not asked."""
+    norm = torch.stack([part.norm() for part in gradient]).norm()
+    return tuple(part * (largest / norm.clamp(min=largest)) for part in gradient)
+
+
 @dataclass(slots=True)
 class Captured:
     """One form: where its batches are put, and how its result comes about."""
@@ -73,7 +79,10 @@ def grouped(forms: list[Form], count: int) -> list[list[Form]]:
 
 
 class Ensemble:
-    """All forms of a training. A step draws one of each group, and weighs their gradients as the groups weigh."""
+    """All forms of a training. A step draws one of each group, and weighs their gradients as the groups weigh.
+
+    Each group's gradient is clipped to a norm of ``largest`` before, as it would be in a step of its own.
+    """
 
     def __init__(
         self,
@@ -83,6 +92,7 @@ class Ensemble:
         device: torch.device,
         *,
         groups: int,
+        largest: float,
         captures: bool = True,
     ) -> None:
         """Capture every form, if ``captures`` and on a card. ``draw`` gives batches to try a form with.
@@ -90,7 +100,7 @@ class Ensemble:
         A form whose capture fails, or whose graph does not give what the form gives without, runs without one if no
         other of its group has one, and is left out if one has: a single batch without a graph takes as long as ten.
         """
-        self._policy, self._device = policy, device
+        self._policy, self._device, self._largest = policy, device, largest
         self._groups: list[Group] = []
         for members in grouped(forms, groups):
             group = Group(sum(form.weight for form in members))
@@ -126,7 +136,7 @@ class Ensemble:
         whole = sum(group.weight for group in self._groups)
         parts = [group.weight / whole for group in self._groups]
         loss = torch.stack([part * result[0] for part, result in zip(parts, results, strict=True)]).sum()
-        columns = zip(*(result[1] for result in results), strict=True)
+        columns = zip(*(_clipped(result[1], self._largest) for result in results), strict=True)
         return loss, tuple(
             torch.stack([part * gradient for part, gradient in zip(parts, column, strict=True)]).sum(0)
             for column in columns

@@ -86,6 +86,7 @@ class Steps:
             draw,
             torch.device(args.device),
             groups=args.groups,
+            largest=LARGEST,
             captures=args.captures,
         )
 
