@@ -11,17 +11,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import math
-import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -33,9 +29,9 @@ import numpy as np
 with suppress(ImportError):
     import torch  # noqa: F401  # brings cuDNN and cuBLAS to machines where nothing else does
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / part) for part in ("proto", "engines", "server", "client")]
-PYTHONPATH = os.pathsep.join(sys.path)
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(HERE), *(str(ROOT / part) for part in ("proto", "engines", "server", "client"))]
 
 from flowgimbal.engines.engine import Engine, EngineError  # noqa: E402
 from flowgimbal.engines.gpu.opening import GPU_ENGINES, Ground, find, open_gpu  # noqa: E402
@@ -50,7 +46,7 @@ from flowgimbal.server.warp import vertices  # noqa: E402
 CLIP = ROOT / "client" / "flowgimbal" / "client" / "assets" / "bundled.mp4"
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "2160p": (3840, 2160)}
 STREAMS = 16
-PROCESSES = (1, 2, 4, 8)
+SERVERS = (1, 2, 4, 8)
 MOST_PIXELS = 0.05  # between the transforms of two engines
 MOST_LEVELS = 1.0  # grey levels RMS between their pictures
 
@@ -167,61 +163,21 @@ def report(name: str, ground: Ground, engine: Any, sizes: Sequence[str], *, quic
     return lines, all(p.holds for p in agreements.values())
 
 
-def through_stream(name: str, processes: int) -> str:
-    """Sixteen live 1080p streams of 30 fps through a server and back, JPEG both ways: a row of the table."""
+def through_stream(name: str) -> list[str]:
+    """Sixteen live 1080p streams of 30 fps through servers and back: a table, by how many servers."""
     try:
-        figures, cpu, megabytes = asyncio.run(_eight_clients(name, processes))
-        sent, received, dropped = (
-            sum(f[f"frames_{what}"] for f in figures) for what in ("sent", "received", "dropped")
-        )
-        fps = sum(f["fps"] or 0 for f in figures)
-        p50, p99 = (max(f["latency_ms"][q] or math.inf for f in figures) for q in ("p50", "p99"))
-        return (
-            f"| {processes} | {sent} sent, {received} back, {dropped} dropped | {fps:.0f} "
-            f"| {p50:.0f} / {p99:.0f} ms | {1e3 * cpu / max(1, received):.1f} ms | {megabytes:.0f} MiB |"
-        )
-    except Exception as error:  # noqa: BLE001  # the other tables are worth having
-        return f"| {processes} | not run: {type(error).__name__}: {' '.join(str(error).split())[-300:]} | | | | |"
-
-
-async def _eight_clients(name: str, processes: int) -> tuple[list[dict[str, Any]], float, float]:
-    """What each saw; CPU seconds and MiB of the server. One process would not send as much as sixteen cameras."""
-    from flowgimbal.client.bench.process import server_process
-
-    load = ["--size", "1920x1080", "--streams", "2", "--rate", "30", "--frames", "300", "--mode", "live", "--json"]
-    async with server_process("--engine", name, "--max-streams", str(STREAMS), processes=processes) as server:
-        command = [sys.executable, "-m", "flowgimbal.client.cli", "bench", "--server", str(server.address), *load]
-        before = server.cpu_seconds() or 0.0
-        clients = [
-            await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            for _ in range(STREAMS // 2)
-        ]
+        import cameras
+    except ImportError as error:  # it takes more packages than the engines do
+        return [f"not run: {error}"]
+    rows = []
+    for servers in SERVERS:
         try:
-            outputs = await asyncio.wait_for(asyncio.gather(*(client.communicate() for client in clients)), 120)
-        finally:
-            for client in clients:
-                if client.returncode is None:
-                    client.kill()
-        for client, (_, complaint) in zip(clients, outputs, strict=True):
-            if client.returncode:
-                raise RuntimeError(complaint.decode(errors="replace"))
-        figures = [json.loads(output) for output, _ in outputs]
-        return figures, (server.cpu_seconds() or 0.0) - before, server.peak_megabytes() or 0.0
-
-
-@contextmanager
-def as_if_installed() -> Iterator[None]:
-    """Have the processes that are started find this copy, and a version of it."""
-    before = os.environ.get("PYTHONPATH", "")
-    with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "flowgimbal-0.dist-info" / "METADATA"
-        told.parent.mkdir()
-        told.write_text("Metadata-Version: 2.1\nName: flowgimbal\nVersion: 0\n")
-        os.environ["PYTHONPATH"] = os.pathsep.join([PYTHONPATH, before, folder])
-        try:
-            yield
-        finally:
-            os.environ["PYTHONPATH"] = before
+            rows.append(asyncio.run(cameras.measure(name, servers)).row())
+        except Exception as error:  # noqa: BLE001  # the other rows are worth having
+            rows.append(
+                f"| {servers} | not run: {type(error).__name__}: {' '.join(str(error).split())[-300:]} | | | | |"
+            )
+    return [*cameras.HEADING, *rows]
 
 
 def main(arguments: Sequence[str] | None = None, opened: Callable[..., Any] = open_gpu, found: Any = find) -> int:
@@ -247,11 +203,7 @@ def main(arguments: Sequence[str] | None = None, opened: Callable[..., Any] = op
             engine.close()
             if not args.quick:
                 section += ["", f"{STREAMS} live streams of 1080p30 through `Stream`, JPEG both ways:", ""]
-                section += [
-                    "| server processes | frames | fps | latency p50 / p99, worst client | CPU a frame | memory |"
-                ]
-                with as_if_installed():
-                    section += ["|---|---|---|---|---|---|", *(through_stream(name, count) for count in PROCESSES)]
+                section += through_stream(name)
         except EngineError as error:
             section, held = [f"### `{name}`: **FAILED**: {error}"], False
         verdicts.append(held)

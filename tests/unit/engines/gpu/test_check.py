@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu import opening
 
 CHECK = Path(__file__).parents[3] / "gpu" / "check.py"
+CAMERAS = CHECK.with_name("cameras.py")
 
 
 @pytest.fixture
@@ -64,3 +66,16 @@ def test_without_a_card_it_says_what_is_missing() -> None:
     if done.returncode == 3:
         assert "cuda: not here: " in done.stdout
     assert done.returncode in (0, 3)
+
+
+def test_cameras_send_to_each_server_in_turn() -> None:
+    """Whether frames are lost is the machine's affair; that every camera sent, and was answered, is not."""
+    command = [sys.executable, str(CAMERAS), "--engine", "identity", "--servers", "2", "--cameras", "3"]
+    done = subprocess.run([*command, "--frames", "20"], capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    row = re.search(r"\| 2 \| (\d+) sent, (\d+) back, (\d+) dropped \| (\d+) ", done.stdout)
+    assert row, done.stdout
+    sent, back, dropped, _ = map(int, row.groups())
+    assert sent == 3 * 20
+    assert sent == back + dropped
+    assert back > 0
