@@ -23,7 +23,7 @@ def tune() -> None:
     """Keep freed frames in the process, OpenCV and BLAS to the thread that calls them. Call it before the first frame.
 
     glibc maps every block above its threshold anew, faults it in page by page and unmaps it: for frames that costs more
-    than the work on them. A stream has a thread a stage already; more of them only get in each other's way.
+    than the work on them. A stream has several threads already; more of them only get in each other's way.
     """
     cv2.setNumThreads(1)
     threadpool_limits(1, user_api="blas")

@@ -1,4 +1,4 @@
-"""What is done to a frame: decode, flow, warp, encode. Each stage is one object that one thread drives.
+"""What is done to a frame: decode, flow, warp, encode. Each stage is one object, with one thread in it at a time.
 
 A stage takes a job and yields the jobs that it finished: none, one, or, when a window is flushed, many.
 """
@@ -79,6 +79,7 @@ class Decode:
             return
         if self._decoder is None or job.encoding != self._encoding:
             yield from self.flush()
+            job.clock.lap("queue")
             self._encoding = job.encoding
             self._decoder = decoder(self._nursery, job.encoding, self._max_pixels)
         if job.after_gap:

@@ -203,6 +203,7 @@ class Stream:
             while not ending.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.shield(ending)
+            del reader, writer  # or they, this frame and the error that they ended with would keep each other
 
     async def _tell_settings(self) -> None:
         self._told = self._settings

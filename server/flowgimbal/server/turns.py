@@ -1,8 +1,7 @@
 """Whose turn it is to compute: a few stages at a time, the frame that came first before the others.
 
-A stream has a thread a stage. Were all of them to run whenever they can, they would take the caches and the interpreter
-from each other, and a frame nearly done would wait while others begin: with eight streams on two cores a frame costs a
-fifth more CPU time so, and a fifth of the throughput goes (`docs/performance.md`).
+A stream has more threads than one. Were all of them to run whenever they can, they would take the caches and the
+interpreter from each other, and a frame nearly done would wait while others begin (`docs/performance.md`).
 """
 
 from __future__ import annotations
@@ -36,13 +35,19 @@ class Turns:
     @contextmanager
     def turn(self, due_ns: int) -> Iterator[None]:
         """Wait for a turn, and hold it; the smaller ``due_ns``, the sooner it comes."""
-        self._take(due_ns)
+        self.take(due_ns)
         try:
             yield
         finally:
-            self._give_back()
+            self.give_back()
 
-    def _take(self, due_ns: int) -> None:
+    def awaited(self, due_ns: int) -> bool:
+        """Whether somebody waits whose turn should come before one of ``due_ns``."""
+        with self._lock:
+            return bool(self._waiting) and self._waiting[0][0] < due_ns
+
+    def take(self, due_ns: int) -> None:
+        """Wait for a turn; ``give_back`` must follow."""
         with self._lock:
             if self._free > 0:
                 self._free -= 1
@@ -57,7 +62,8 @@ class Turns:
                 heapq.heapify(self._waiting)
                 self._free -= 1
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
+        """Let the next have it."""
         with self._lock:
             self._free += 1
             while self._free > 0 and self._waiting:
@@ -65,10 +71,37 @@ class Turns:
                 heapq.heappop(self._waiting)[2].set()
 
 
+class Turn:
+    """The turn of one thread, which may keep it from one piece of work to the next."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self.held = False
+
+    def take(self, due_ns: int) -> None:
+        """Have a turn: the one that is held, unless somebody waits whose turn should come before."""
+        if self.held and not self._turns.awaited(due_ns):
+            return
+        self.leave()
+        self._turns.take(due_ns)
+        self.held = True
+
+    def leave(self) -> None:
+        """Give it back, if it is held."""
+        if self.held:
+            self.held = False
+            self._turns.give_back()
+
+
 def places() -> int:
     """Turns at a time for this process: one more than its cores, since the last core's thread waits for the others."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, quota()) + 1
+    return cores() + 1
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, quota())
 
 
 def quota(file: Path = CPU_MAX) -> int:

@@ -25,8 +25,8 @@ async def test_large_units_that_nobody_decodes_are_let_go():
     dropped = 0
     for one in jobs:
         dropped += await pipeline.submit(one)
-        waiting = pipeline._belts[0].each(lambda item: len(item.raw.data))
+        waiting = pipeline._entry.each(lambda item: len(item.raw.data))
         assert sum(waiting) <= BACKLOG_BYTES + len(UNIT)
-    shown = pipeline._belts[0].each(lambda item: not item.skipped)
+    shown = pipeline._entry.each(lambda item: not item.skipped)
     assert dropped == len(jobs) - sum(shown)
     assert any(one.after_gap for one in jobs)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flowgimbal.server.turns import Turns, places, quota
+from flowgimbal.server.turns import Turn, Turns, places, quota
 
 LONG = 60.0
 
@@ -83,6 +83,27 @@ def test_a_thread_that_hangs_holds_up_nobody_for_long():
     patient = Turns.turn(turns, 0)
     with patient:
         assert turns._free == 0
+
+
+def test_a_turn_is_kept_unless_one_that_came_before_waits():
+    turns, order = Turns(1, LONG), []
+    mine = Turn(turns)
+    mine.take(5)
+    later = Worker(turns, 7, order)
+    waiting(turns, 1)
+    mine.take(5)
+    assert not later.has_it.is_set()
+    earlier = Worker(turns, 3, order)
+    waiting(turns, 2)
+    earlier.let_go.set()
+    mine.take(5)
+    assert order == [3]
+    mine.leave()
+    mine.leave()
+    assert later.has_it.wait(LONG)
+    later.let_go.set()
+    later.join(LONG)
+    assert turns._free == 1
 
 
 def test_there_is_a_place_more_than_cores():
