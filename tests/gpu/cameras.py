@@ -28,7 +28,7 @@ PYTHONPATH = os.pathsep.join(sys.path)
 from flowgimbal.client.assets import BUNDLED_CLIP  # noqa: E402
 from flowgimbal.client.bench.content import load, to_and_fro  # noqa: E402
 from flowgimbal.client.bench.load import Timed, drive  # noqa: E402
-from flowgimbal.client.bench.process import server_process  # noqa: E402
+from flowgimbal.client.bench.process import ServerProcess, server_process  # noqa: E402
 from flowgimbal.client.client import Client  # noqa: E402
 from flowgimbal.client.settings import Encoding, Mode, StreamSettings  # noqa: E402
 
@@ -80,7 +80,7 @@ async def measure(engine: str, servers: int, cameras: int = CAMERAS, frames: int
     async with AsyncExitStack() as stack:
         stack.enter_context(as_if_installed())
         starting = (stack.enter_async_context(server_process("--engine", engine)) for _ in range(servers))
-        serving = await asyncio.gather(*starting)
+        serving = [_or_raise(one) for one in await asyncio.gather(*starting, return_exceptions=True)]
         pairs = []
         for first in range(0, cameras, TOGETHER):
             own = range(first, min(first + TOGETHER, cameras))
@@ -94,6 +94,13 @@ async def measure(engine: str, servers: int, cameras: int = CAMERAS, frames: int
         megabytes = sum(server.peak_megabytes() or 0.0 for server in serving)
     seen = [Seen(**one) for output, _ in outputs for one in json.loads(output)]
     return Result(servers, seen, after - before, megabytes)
+
+
+def _or_raise(started: ServerProcess | BaseException) -> ServerProcess:
+    """What was started; raised only when all have been, so that none is left behind."""
+    if isinstance(started, BaseException):
+        raise started
+    return started
 
 
 async def _start_pair(stack: AsyncExitStack, address: str, frames: int, offsets: list[float]) -> Process:
