@@ -18,7 +18,6 @@ import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,12 +28,14 @@ from flowgimbal.client.assets import BUNDLED_CLIP  # noqa: E402
 from flowgimbal.client.bench.content import load, to_and_fro  # noqa: E402
 from flowgimbal.client.bench.load import Timed, drive  # noqa: E402
 from flowgimbal.client.bench.process import ServerProcess, server_process  # noqa: E402
+from flowgimbal.client.bench.report import Figures, figures_of  # noqa: E402
 from flowgimbal.client.client import Client  # noqa: E402
 from flowgimbal.client.settings import Encoding, Mode, StreamSettings  # noqa: E402
 
 SIZE, RATE, FRAMES = (1920, 1080), 30.0, 300
 CAMERAS, TOGETHER = 16, 2
 PATIENCE_SECONDS = 120.0
+TOLD = ("sent", "received", "dropped", "latencies", "first", "last")  # of ``Timed``, by a pair; one clock for all
 
 HEADING = (
     "| servers | frames | fps | latency p50 / p99 / longest | CPU a frame | memory |",
@@ -42,41 +43,19 @@ HEADING = (
 )
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What one camera saw."""
-
-    sent: int
-    received: int
-    fps: float
-    latencies: list[float]  # milliseconds, in order
-
-
-@dataclass(frozen=True)
-class Result:
-    """Of all cameras, and what their servers used."""
-
-    servers: int
-    cameras: list[Seen]
-    cpu_seconds: float
-    megabytes: float
-
-    def row(self) -> str:
-        """A row of the table; the longest latency with the camera's frame that had it."""
-        sent, received = sum(c.sent for c in self.cameras), sum(c.received for c in self.cameras)
-        all_of_them = sorted(value for camera in self.cameras for value in camera.latencies)
-        p50, p99 = (all_of_them[int(part * (len(all_of_them) - 1))] for part in (0.5, 0.99))
-        longest, when = max((value, frame) for c in self.cameras for frame, value in enumerate(c.latencies))
-        return (
-            f"| {self.servers} | {sent} sent, {received} back, {sent - received} dropped "
-            f"| {sum(c.fps for c in self.cameras):.0f} "
-            f"| {p50:.0f} / {p99:.0f} / {longest:.0f} ms (the {when + 1}th) "
-            f"| {1e3 * self.cpu_seconds / max(1, received):.1f} ms | {self.megabytes:.0f} MiB |"
-        )
+def row(servers: int, figures: Figures) -> str:
+    """A row of the table, of the ``figures`` of a run on so many servers."""
+    latency, cpu, memory = (figures[name] for name in ("latency_ms", "cpu_seconds_per_frame", "peak_memory_mib"))
+    return (
+        f"| {servers} | {figures['frames_sent']} sent, {figures['frames_received']} back, "
+        f"{figures['frames_dropped']} dropped | {figures['fps']:.0f} "
+        f"| {latency['p50']:.0f} / {latency['p99']:.0f} / {latency['max']:.0f} ms "
+        f"| {1e3 * cpu['server']:.1f} ms | {memory['server']:.0f} MiB |"
+    )
 
 
-async def measure(engine: str, servers: int, cameras: int = CAMERAS, frames: int = FRAMES) -> Result:
-    """Start servers and cameras, and let them run."""
+async def measure(engine: str, servers: int, cameras: int = CAMERAS, frames: int = FRAMES) -> Figures:
+    """Start servers and cameras, and let them run: the figures of all together, as ``flowgimbal bench`` has them."""
     async with AsyncExitStack() as stack:
         stack.enter_context(as_if_installed())
         starting = (stack.enter_async_context(server_process("--engine", engine)) for _ in range(servers))
@@ -92,8 +71,8 @@ async def measure(engine: str, servers: int, cameras: int = CAMERAS, frames: int
         outputs = await asyncio.wait_for(asyncio.gather(*(pair.communicate(b"\n") for pair in pairs)), PATIENCE_SECONDS)
         after = sum(server.cpu_seconds() or 0.0 for server in serving)
         megabytes = sum(server.peak_megabytes() or 0.0 for server in serving)
-    seen = [Seen(**one) for output, _ in outputs for one in json.loads(output)]
-    return Result(servers, seen, after - before, megabytes)
+    timed = [Timed(**one) for output, _ in outputs for one in json.loads(output)]
+    return figures_of(timed, {"server": after - before}, {"server": megabytes})
 
 
 def _or_raise(started: ServerProcess | BaseException) -> ServerProcess:
@@ -132,12 +111,6 @@ async def _pair(address: str, frames: int, offsets: list[float]) -> list[Timed]:
         )
 
 
-def _seen(timed: Timed) -> Seen:
-    latencies = [1e3 * latency for latency in timed.latencies]
-    fps = (len(latencies) - 1) / (timed.last - timed.first) if timed.last > timed.first else 0.0
-    return Seen(timed.sent, timed.received, fps, latencies)
-
-
 @contextmanager
 def as_if_installed() -> Iterator[None]:
     """Have the processes that are started find this copy, and a version of it."""
@@ -163,11 +136,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pair", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.pair:
-        seen = [vars(_seen(timed)) for timed in asyncio.run(_pair(*args.pair))]
-        sys.stdout.write(json.dumps(seen))
+        timed = asyncio.run(_pair(*args.pair))
+        sys.stdout.write(json.dumps([{name: getattr(one, name) for name in TOLD} for one in timed]))
         return 0
-    result = asyncio.run(measure(args.engine, args.servers, args.cameras, args.frames))
-    sys.stdout.write("\n".join([*HEADING, result.row(), ""]))
+    figures = asyncio.run(measure(args.engine, args.servers, args.cameras, args.frames))
+    sys.stdout.write("\n".join([*HEADING, row(args.servers, figures), ""]))
     return 0
 
 

@@ -172,11 +172,10 @@ def through_stream(name: str) -> list[str]:
     rows = []
     for servers in SERVERS:
         try:
-            rows.append(asyncio.run(cameras.measure(name, servers)).row())
+            rows.append(cameras.row(servers, asyncio.run(cameras.measure(name, servers))))
         except Exception as error:  # noqa: BLE001  # the other rows are worth having
-            rows.append(
-                f"| {servers} | not run: {type(error).__name__}: {' '.join(str(error).split())[-300:]} | | | | |"
-            )
+            why = " ".join(str(error).split())[-300:]
+            rows.append(f"| {servers} | not run: {type(error).__name__}: {why} | | | | |")
     return [*cameras.HEADING, *rows]
 
 

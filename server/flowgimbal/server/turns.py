@@ -1,4 +1,4 @@
-"""Whose turn it is to compute: a few stages at a time, the frame that came first before the others.
+"""Whose turn it is to compute: a few threads at a time, the frame that came first before the others.
 
 A stream has more threads than one. Were all of them to run whenever they can, they would take the caches and the
 interpreter from each other, and a frame nearly done would wait while others begin (`docs/performance.md`).

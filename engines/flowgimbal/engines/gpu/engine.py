@@ -6,7 +6,6 @@ every engine.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +23,6 @@ from flowgimbal.engines.shapes import FEATURES
 # OpenCV's weights of the first and the third channel in luma, of 1 << 15.
 BLUE, RED = 3735, 9798
 CHANNEL_WEIGHTS = {Layout.BGR: (BLUE, RED), Layout.RGB: (RED, BLUE)}
-
-READY = 8  # pictures of 1920x1080 in 4:2:0 that there is memory for before the first comes, and lanes
 
 Size = tuple[int, int]
 
@@ -66,18 +63,10 @@ class GpuEngine:
         return self._card.lost
 
     def warm_up(self) -> None:
-        """Run everything at 16:9 as it will be run, so that no stream waits for another's first batch.
-
-        With as many pictures and lanes at a time as a few streams have: the driver takes long to page-lock memory.
-        """
-        luma, chroma = np.zeros((1080, 1920), np.uint8), np.zeros((540, 960), np.uint8)
-        still = [self.hold(Picture(Layout.YUV, (luma, chroma, chroma), (2, 2))) for _ in range(READY)]
-        self.measure(still[0], self.measure(still[0], None).memory)
-        steady = [self.sample(one, np.zeros((2, 2, 2), np.float32)) for one in still]
-        del still, steady  # all of them at once
-        with ExitStack() as lanes:
-            for _ in range(READY):
-                lanes.enter_context(self._card.lane())
+        """Run everything at 16:9 as it will be run, so that no stream waits for another's first batch."""
+        still = self.hold(Picture(Layout.GRAY, (np.zeros((720, 1280), np.uint8),)))
+        self.measure(still, self.measure(still, None).memory)
+        self.sample(still, np.zeros((2, 2, 2), np.float32))
         self._flow.warm_up(flow_tensors(*flow_size(1280, 720)))
         self._warp.warm_up(warp_tensors())
 

@@ -12,21 +12,21 @@ import av
 import numpy as np
 import pytest
 from fake_card import FakeDriver
-from fake_runtimes import FakeLibcuda, FakeOrt, FakeTrt
+from fake_runtimes import FakeOrt
 
 from flowgimbal.client.assets import BUNDLED_CLIP
 from flowgimbal.engines import weights
 from flowgimbal.engines.engine import EngineError, flow_size
-from flowgimbal.engines.gpu.batched import KEPT_SHAPES, BatchedNetwork
+from flowgimbal.engines.gpu.batched import BatchedNetwork
 from flowgimbal.engines.gpu.card import Card
 from flowgimbal.engines.gpu.engine import GpuEngine
 from flowgimbal.engines.gpu.kernels import Kernels
-from flowgimbal.engines.gpu.runners import CudaRunner, PlanRunner
-from flowgimbal.engines.gpu.tensors import NEW, flow_tensors, warp_tensors
+from flowgimbal.engines.gpu.runners import CudaRunner
+from flowgimbal.engines.gpu.tensors import NEW
 from flowgimbal.engines.host import shrink
 from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
 from flowgimbal.engines.picture import Layout, Picture, luma
-from flowgimbal.engines.shapes import COLUMNS, CONDITIONS, RAW, ROWS, TAPS
+from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
 from flowgimbal.server.settings import Settings
 from flowgimbal.server.stabilizer import Stabilizer
@@ -171,73 +171,6 @@ def test_the_steady_state_allocates_nothing(engine: GpuEngine, driver: FakeDrive
     assert allocations[2] == allocations[-1]
 
 
-class Shapes:
-    """A runner that makes calls which do nothing, and tells which shapes were bound and which freed."""
-
-    def __init__(self) -> None:
-        self.bound: list[tuple[int, ...]] = []
-        self.freed: list[tuple[int, ...]] = []
-        self.short = 0  # of memory, so many times
-
-    def bind(self, inputs: Any, outputs: Any) -> Any:
-        if self.short:
-            self.short -= 1
-            raise EngineError("out of memory")
-        shape = inputs["luma"][1]
-        self.bound.append(shape)
-        shapes = self
-
-        class Call:
-            def __call__(self) -> None:
-                pass
-
-            def free(self) -> None:
-                shapes.freed.append(shape)
-
-        return Call()
-
-
-@pytest.fixture
-def shapes(card: Card, driver: FakeDriver) -> Any:
-    """A network of such calls, and the runner."""
-    with card.active():
-        kernels = Kernels(driver)
-    runner = Shapes()
-    network = BatchedNetwork(card, kernels, lambda lane: runner, stay=NEW)
-    yield network, runner
-    network.close()
-    assert sorted(runner.freed) == sorted(runner.bound)
-
-
-def measured(network: BatchedNetwork, rows: int) -> tuple[int, ...]:
-    """Ask for a picture of so many rows, one of its own shape; returns that of the network's input."""
-    tensors = flow_tensors(64, rows)
-    network(tensors, dict.fromkeys(tensors.inputs))
-    return (1, *tensors.inputs["luma"])
-
-
-def test_the_last_shapes_are_kept_and_the_one_longest_unused_goes(shapes: tuple[BatchedNetwork, Shapes]) -> None:
-    network, runner = shapes
-    used = [measured(network, 32 + 16 * i) for i in range(KEPT_SHAPES)]
-    assert measured(network, 32) == used[0]
-    assert runner.bound == used
-    measured(network, 512)
-    assert runner.freed == [used[1]]
-
-
-def test_a_shape_there_is_no_memory_for_takes_that_of_the_one_longest_unused(
-    shapes: tuple[BatchedNetwork, Shapes],
-) -> None:
-    network, runner = shapes
-    runner.short = 1
-    with pytest.raises(EngineError, match="out of memory"):  # nobody has any to give
-        measured(network, 32)
-    used = [measured(network, 32), measured(network, 48)]
-    runner.short = 1
-    assert measured(network, 64) == (1, 1, 64, 64)
-    assert runner.freed == used[:1]
-
-
 def test_streams_share_batches_and_get_their_own_results(driver: FakeDriver) -> None:
     ort = FakeOrt(driver)
     engine = make(driver, ort)
@@ -302,82 +235,3 @@ def test_memory_that_others_left_is_used_before_giving_up(engine: GpuEngine, dri
 def test_a_provider_that_falls_back_to_the_cpu_is_refused(driver: FakeDriver) -> None:
     with pytest.raises(EngineError, match="CUDA provider"):
         make(driver, FakeOrt(driver, provider="CPUExecutionProvider"))
-
-
-def warp_inputs() -> dict[str, np.ndarray]:
-    window = np.cumsum(RNG.normal(0, 0.05, (TAPS, 2, 1, 1)), 0) + np.zeros((TAPS, 2, ROWS, COLUMNS))
-    return {
-        "window": window.astype(np.float32),
-        "cover": np.ones(RAW + BINS, np.float32),
-        "conditions": np.array([0.8, 0, 0, -0.57], np.float32)[:CONDITIONS],
-    }
-
-
-def plan_network(
-    driver: FakeDriver, trt: FakeTrt, libcuda: FakeLibcuda | None, plan: bytes = b""
-) -> tuple[Card, BatchedNetwork]:
-    card = Card(driver)
-    with card.active():
-        kernels = Kernels(driver)
-    plan = plan or weights.load("half/warp_dense.onnx")
-    return card, BatchedNetwork(card, kernels, lambda lane: PlanRunner(trt, plan, card, lane, libcuda))
-
-
-def test_a_plan_is_run_recorded_and_replayed(driver: FakeDriver) -> None:
-    trt, libcuda = FakeTrt(driver), FakeLibcuda(driver)
-    card, network = plan_network(driver, trt, libcuda)
-    cpu = OnnxEngine()
-    for _ in range(5):
-        inputs = warp_inputs()
-        offsets = network(warp_tensors(), inputs)["offsets"]
-        assert np.abs(offsets - cpu.warp(*inputs.values())).max() < 0.02
-    assert trt.executions == 3  # twice to warm up, once to record
-    assert libcuda.launches == 3
-    network.close()
-    card.close()
-    assert not driver.live
-    assert not libcuda.graphs
-    assert not libcuda._recorded
-
-
-def test_without_a_graph_a_plan_is_run_each_time(driver: FakeDriver) -> None:
-    trt = FakeTrt(driver)
-    card, network = plan_network(driver, trt, FakeLibcuda(driver, broken="cuStreamEndCapture"))
-    expected = OnnxEngine()
-    for _ in range(4):
-        inputs = warp_inputs()
-        offsets = network(warp_tensors(), inputs)["offsets"]
-        assert np.abs(offsets - expected.warp(*inputs.values())).max() < 0.02
-    assert trt.executions == 6  # and twice for the recording that failed
-    network.close()
-    card.close()
-
-
-def test_rtx_is_told_to_record_graphs_itself(driver: FakeDriver) -> None:
-    trt = FakeTrt(driver, "tensorrt_rtx")
-    card, network = plan_network(driver, trt, None)
-    for _ in range(3):
-        network(warp_tensors(), warp_inputs())
-    assert trt.settings == [2, 1]  # memory by us, graphs by it
-    assert trt.executions == 3
-    network.close()
-    card.close()
-
-
-def test_a_plan_that_fails_gives_its_reason(driver: FakeDriver) -> None:
-    trt = FakeTrt(driver)
-    card, network = plan_network(driver, trt, FakeLibcuda(driver))
-    trt.refuse = "Error Code 1:\n Cask (failed)"
-    with pytest.raises(EngineError, match=r"tensorrt failed: Error Code 1: Cask \(failed\)"):
-        network(warp_tensors(), warp_inputs())
-    trt.refuse = ""
-    assert network(warp_tensors(), warp_inputs())["offsets"].shape == (2, ROWS, COLUMNS)
-    with pytest.raises(EngineError, match="tensorrt does not take luma"):
-        network(flow_tensors(320, 176), {})
-    network.close()
-    card.close()
-
-
-def test_what_is_no_plan_is_refused(driver: FakeDriver) -> None:
-    with pytest.raises(EngineError, match="tensorrt cannot load the plan: not a plan"):
-        plan_network(driver, FakeTrt(driver), None, b"nothing")
