@@ -27,8 +27,8 @@ def test_rtp_in_and_rtp_out(run, tmp_path):
     reader = run("ffmpeg", "-v", "error", "-protocol_whitelist", "file,udp,rtp", "-i", session, "-c", "copy",
                  "-frames:v", 50, received)  # fmt: skip
     assert reader.exit_code() == 0
-    times = times_of(received)
-    assert len(times) == 50
+    times = times_of(received)[1:]  # the first one is FFmpeg's guess where it listened before we sent
+    assert len(times) == 49
     assert all(after > before for before, after in pairwise(times))
     assert abs(np.median(np.diff(times)) - 1 / 25) < 0.002
     assert program.end() == 0
@@ -73,7 +73,7 @@ def test_h265_over_rtp_both_ways(run, tmp_path):
     reader = run("ffmpeg", "-v", "error", "-protocol_whitelist", "file,udp,rtp", "-i", session, "-c", "copy",
                  "-frames:v", 30, received)  # fmt: skip
     assert reader.exit_code() == 0
-    times = times_of(received)
-    assert len(times) == 30
+    times = times_of(received)[1:]  # the first one is FFmpeg's guess where it listened before we sent
+    assert len(times) == 29
     assert all(after > before for before, after in pairwise(times))
     assert program.end() == 0
