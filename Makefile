@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 GPU := engines/flowgimbal/engines/gpu
 # What decides what an installation is: a change of these installs again.
-INSTALLED := pyproject.toml engines/compile_sampling.py engines/flowgimbal/engines/native/sampling.c
+INSTALLED := pyproject.toml engines/compile_native.py $(wildcard engines/flowgimbal/engines/native/*.[ch])
 PROTO := flowgimbal/v1/stabilizer.proto
 STUBS := $(addprefix proto/flowgimbal/v1/stabilizer_pb2,.py .pyi _grpc.py _grpc.pyi)
 

@@ -58,7 +58,7 @@ def complaints(wheel: Path) -> list[str]:
     if not any(name.startswith("flowgimbal/engines/weights/") and name.endswith(".onnx") for name in names):
         found.append("no weights inside")
     able = shutil.which("cc") and platform.machine() == "x86_64"
-    if able and "flowgimbal/engines/native/sampling.library" not in names:
+    if able and "flowgimbal/engines/native/native.library" not in names:
         found.append("there is a C compiler for x86-64, and sampling was not compiled")
     page = [f"flowgimbal/client/web/assets/{name}" for name in ("index.html", "page.css", "page.js")]
     found += [f"{name} is missing" for name in page if name not in names]

@@ -37,7 +37,7 @@ def describe() -> list[str]:
         f"  flow in {precision:<14} {seconds * 1e3:.1f} ms a picture, measured now{', used' * (precision == fastest)}"
         for precision, seconds in times.items()
     ]
-    lines.append(f"  sampling {'by OpenCV: ' + native.why_not() if native.why_not() else 'compiled'}")
+    lines.append(f"  compiled parts {'not used: ' + native.why_not() if native.why_not() else 'used'}")
     for file in (*FLOW_FILES.values(), *(f"warp_{warp}.onnx" for warp in WARPS), "components.npz", "forecast.npz"):
         data = weights.load(file)
         lines.append(f"  {file:<22} {len(data) / 1e6:.2f} MB, sha256 {hashlib.sha256(data).hexdigest()[:12]}")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgimbal.engines import native
+from flowgimbal.engines.native import sampling as native
 from flowgimbal.engines.picture import Picture, Plane
 
 STRIP_ROWS = 64

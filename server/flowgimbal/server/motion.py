@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from flowgimbal.engines import components
 from flowgimbal.engines.engine import FlowField
 from flowgimbal.engines.motion import LANES, basis
+from flowgimbal.engines.native import fit as native
 from flowgimbal.engines.shapes import COLUMNS, COMPONENTS, ROWS, STRIDE
 
 # How far each coefficient may be expected to go in one frame, in half widths: shifts are free.
@@ -32,9 +33,12 @@ ALONE = 0.05  # validity below which no motion explains the picture
 LOOSE_REST = 0.5  # pixels; what depth and rolling shutter may leave and still be the camera's
 REST_ROUNDS = 2
 UNSEEN = 1e-4  # weight of a cell that does not count
+BESIDE = 0.15  # pixels beside a cell's scale, so that no cell is surer than all others together (in fit.c, too)
 TIGHTEST = 0.25  # pixels; below it every cell agrees
 STILL = 0.025  # pixels that a picture at rest seems to move by
 STILL_ERROR = 0.5  # and by as many more per pixel of expected error: noise, blur
+
+HOW = np.array([ROUNDS, REST_ROUNDS, LOOSEST, TIGHTEST, LOOSE_REST])
 
 Cells = NDArray[np.floating[Any]]
 
@@ -56,7 +60,8 @@ class GlobalMotion:
     @property
     def connected(self) -> bool:
         """Whether both frames show the same scene."""
-        return self.error < LOST and self.validity > ALONE
+        told = self.error < LOST and self.validity > ALONE
+        return told and bool(np.isfinite(self.coefficients).all() and np.isfinite(self.rest).all())
 
 
 def fit(field: FlowField, aspect: float, seen: Callable[[tuple[int, int]], Cells] | None = None) -> GlobalMotion:
@@ -68,40 +73,18 @@ def fit(field: FlowField, aspect: float, seen: Callable[[tuple[int, int]], Cells
     """
     height, width = field.scale.shape
     small = (max(1, width // 2), max(1, height // 2))
-    half_width = width * STRIDE / 2
-    fine = 1.0 / (field.scale + 0.15)
-    weighted = cv2.resize((field.flow * fine).transpose(1, 2, 0), small, interpolation=cv2.INTER_AREA)
-    sure = np.asarray(cv2.resize(fine, small, interpolation=cv2.INTER_AREA))
-    flow = weighted / sure[..., None]  # sureness-weighted mean of 2x2 cells
-    flow[..., 1] *= aspect * width / height
-    fields = _fields(small, aspect)
-
-    target = np.ascontiguousarray(flow.reshape(-1, 2).T, np.float64)
-    prior = sure.reshape(-1).astype(np.float64)
-    if seen is not None:
-        prior *= np.maximum(seen(small), UNSEEN).reshape(-1)
-    prior /= prior.max()
-    ridge = np.diag(RIDGE / (EXPECTED * half_width) ** 2)
-    projected = fields.project(target)
-    # Begin at the shift that most of the picture shares: least squares would begin between two motions and stay there.
-    coefficients = np.zeros(LANES)
-    coefficients[:2] = [_weighted_median(axis, prior) for axis in target]
-    spread = LOOSEST
-    for _ in range(ROUNDS):
-        left = target - fields.spread(coefficients)
-        error = np.sqrt(_squares(left))
-        weight = prior / (1.0 + (error / spread) ** 2) ** 2  # Geman-McClure
-        coefficients = fields.solve(weight, projected, ridge)
-        if spread > TIGHTEST:
-            spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
-    agree = np.exp(-0.5 * (error / max(1.0, 2 * spread)) ** 2)
-    moving = _moving(fields.spread(coefficients), float(np.average(field.scale, weights=fine)))
-    return GlobalMotion(
-        coefficients=moving * coefficients / half_width,
-        rest=moving * _fit_rest(left, prior, max(LOOSE_REST, 2 * spread), small) / half_width,
-        validity=float((agree * prior).sum() / prior.sum()),
-        error=float(np.median(field.scale if seen is None else _where(field.scale, seen((width, height))))),
-    )
+    eight, rest = _fields(small, aspect), _rest_fields(small)
+    stretch = aspect * width / height
+    if seen is None and native.takes(field.scale.shape):
+        coefficients, rests, told = native.fit(field.flow, field.scale, stretch, eight.table, rest.table, HOW)
+        found = _Found(coefficients, rests, *told.tolist())
+    else:
+        found = _fit(field, stretch, eight, rest, seen)
+    still = STILL + STILL_ERROR * found.sure
+    # 0 where the picture moved by no more than a still one seems to, soon 1 above. Without it the noise of a still
+    # picture would add up to a drift, and to steady that drift would move what stands still.
+    moving = min(max(found.moved / still**2 - 1.0, 0.0), 1.0) / (width * STRIDE / 2)
+    return GlobalMotion(moving * found.coefficients, moving * found.rest, found.validity, found.error)
 
 
 def spread_rest(rest: NDArray[np.float64], extent: float) -> NDArray[np.float64]:
@@ -110,66 +93,112 @@ def spread_rest(rest: NDArray[np.float64], extent: float) -> NDArray[np.float64]
     return field
 
 
-def _moving(moved: NDArray[np.float64], error: float) -> float:
-    """0 where the picture ``moved``, pixels (2, cells), by no more than a still one seems to; soon 1 above.
+class _Found(NamedTuple):
+    """What is found, in pixels of the flow's input; ``moved`` is the mean of the squared motion, in pixels squared."""
 
-    ``error`` is what the sure cells expect, in pixels. Without this the noise of a still picture would add up to a
-    drift, and to steady that drift would move what stands still.
-    """
-    still = STILL + STILL_ERROR * error
-    return float(np.clip(_squares(moved).mean() / still**2 - 1.0, 0.0, 1.0))
+    coefficients: NDArray[np.float64]
+    rest: NDArray[np.float64]
+    validity: float
+    error: float  # that half of the cells expect to stay below
+    sure: float  # that the sure cells expect
+    moved: float
+
+
+def _fit(
+    field: FlowField, stretch: float, eight: _Fields, rest: _Fields, seen: Callable[[tuple[int, int]], Cells] | None
+) -> _Found:
+    """As ``native/fit.c``, step by step, and for pictures of which parts do not count."""
+    height, width = field.scale.shape
+    small = (max(1, width // 2), max(1, height // 2))
+    fine = 1.0 / (field.scale + np.float32(BESIDE))
+    weighted = cv2.resize((field.flow * fine).transpose(1, 2, 0), small, interpolation=cv2.INTER_AREA)
+    sure = np.asarray(cv2.resize(fine, small, interpolation=cv2.INTER_AREA))
+    flow = weighted / sure[..., None] * np.array([1.0, stretch], np.float32)  # sureness-weighted mean of 2x2 cells
+
+    target = np.ascontiguousarray(flow.reshape(-1, 2).T, np.float64)
+    prior = sure.reshape(-1).astype(np.float64)
+    if seen is not None:
+        prior *= np.maximum(seen(small), UNSEEN).reshape(-1)
+    prior /= prior.max()
+    projected = eight.project(target)
+    # Begin at the shift that most of the picture shares: least squares would begin between two motions and stay there.
+    coefficients = np.zeros(LANES)
+    coefficients[:2] = [_weighted_median(axis, prior) for axis in target]
+    spread = LOOSEST
+    for _ in range(ROUNDS):
+        left = target - eight.spread(coefficients)
+        error = np.sqrt(_squares(left))
+        weight = prior / (1.0 + (error / spread) ** 2) ** 2  # Geman-McClure
+        coefficients = eight.solve(weight, projected)
+        if spread > TIGHTEST:
+            spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
+    agree = np.exp(-0.5 * (error / max(1.0, 2 * spread)) ** 2)
+    expected = field.scale.ravel() if seen is None else _where(field.scale, seen((width, height)))
+    return _Found(
+        coefficients,
+        _fit_rest(left, prior, max(LOOSE_REST, 2 * spread), rest),
+        validity=float((agree * prior).sum() / prior.sum()),
+        error=float(np.partition(expected, (expected.size - 1) // 2)[(expected.size - 1) // 2]),
+        sure=float(np.average(field.scale, weights=fine)),
+        moved=float(_squares(eight.spread(coefficients)).mean()),
+    )
 
 
 def _fit_rest(
-    left: NDArray[np.float64], prior: NDArray[np.float64], spread: float, size: tuple[int, int]
+    left: NDArray[np.float64], prior: NDArray[np.float64], spread: float, fields: _Fields
 ) -> NDArray[np.float64]:
     """Coefficients, in pixels, of the learned components in what is ``left`` (2, cells)."""
-    fields, ridge = _rest_fields(size)
     projected = fields.project(left)
     rest = np.zeros(COMPONENTS)
     for _ in range(REST_ROUNDS):
         weight = prior / (1.0 + _squares(left - fields.spread(rest)) / spread**2) ** 2
-        rest = fields.solve(weight, projected, ridge)
+        rest = fields.solve(weight, projected)
     return rest
 
 
 class _Fields:
     """Fields of motion (cells, 2, n) that a flow is fitted with; motion itself is (2, cells), long rows for numpy.
 
-    The products that weighted least squares sums up are there for each cell: a round is then two small products of
-    matrices with the weights.
+    ``ridge`` (n,) is how little of each is expected, in cells with an error of one pixel. The products that weighted
+    least squares sums up are there for each cell: a round is then two small products of matrices with the weights.
     """
 
-    def __init__(self, fields: NDArray[np.float64]) -> None:
-        self._x, self._y = np.ascontiguousarray(fields.transpose(1, 2, 0))
-        self._rows = np.concatenate([self._x, self._y], 1)
-        self._products = (fields.transpose(0, 2, 1) @ fields).reshape(len(fields), -1)
+    def __init__(self, fields: NDArray[np.float64], ridge: NDArray[np.float64]) -> None:
+        lanes = fields.shape[2]
+        self._rows = np.ascontiguousarray(fields.transpose(2, 1, 0))
+        self._x, self._y = self._rows.transpose(1, 0, 2)
+        self._ridge = np.diag(ridge)
+        lower = np.tril_indices(lanes)
+        self._products = (fields.transpose(0, 2, 1) @ fields)[:, *lower]
+        self._whole = np.zeros((lanes, lanes), np.intp)  # where in them the products of two lanes are
+        self._whole[lower] = np.arange(len(lower[0]))
+        self._whole += np.tril(self._whole, -1).T
+        self.table = native.Fields(self._rows, self._products, ridge)
 
     def spread(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
         """The motion (2, cells) that they are the coefficients of."""
-        return np.asarray((coefficients @ self._rows).reshape(2, -1))
+        return np.asarray((coefficients @ self._rows.reshape(len(coefficients), -1)).reshape(2, -1))
 
     def project(self, motion: NDArray[np.float64]) -> NDArray[np.float64]:
         """Each cell's part (n, cells) in the right side of the normal equations."""
         return np.asarray(motion[0] * self._x + motion[1] * self._y)
 
-    def solve(
-        self, weight: NDArray[np.float64], projected: NDArray[np.float64], ridge: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def solve(self, weight: NDArray[np.float64], projected: NDArray[np.float64]) -> NDArray[np.float64]:
         """The coefficients (n,) with which the fields explain a motion best, under each cell's ``weight``."""
-        return np.asarray(np.linalg.solve((weight @ self._products).reshape(ridge.shape) + ridge, projected @ weight))
+        sums = (weight @ self._products)[self._whole]
+        return np.asarray(np.linalg.solve(sums + self._ridge, projected @ weight))
 
 
 @functools.lru_cache(maxsize=64)
-def _rest_fields(size: tuple[int, int]) -> tuple[_Fields, NDArray[np.float64]]:
-    """The learned components at the cells' centres, and the ridge in pixels."""
+def _rest_fields(size: tuple[int, int]) -> _Fields:
+    """The learned components at the cells' centres."""
     columns, rows = size
     fields, spreads = components.load()
     there = components.sample(
         fields, (np.arange(columns) + 0.5) / columns * 2 - 1, (np.arange(rows) + 0.5) / rows * 2 - 1
     )
     at_cells = there.transpose(2, 3, 1, 0).reshape(-1, 2, COMPONENTS)
-    return _Fields(np.ascontiguousarray(at_cells)), np.diag(RIDGE / (spreads * columns * STRIDE) ** 2)
+    return _Fields(at_cells, RIDGE / (spreads * columns * STRIDE) ** 2)
 
 
 @functools.lru_cache(maxsize=64)
@@ -185,7 +214,7 @@ def _fields(size: tuple[int, int], aspect: float) -> _Fields:
     x = (np.arange(columns) + 0.5) / columns * 2 - 1
     y = ((np.arange(rows) + 0.5) / rows * 2 - 1) * aspect
     points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
-    return _Fields(basis(points).astype(np.float64))
+    return _Fields(basis(points).astype(np.float64), RIDGE / (EXPECTED * columns * STRIDE) ** 2)
 
 
 def _squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

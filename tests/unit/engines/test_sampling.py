@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from flowgimbal.engines import native
+from flowgimbal.engines.native import sampling as compiled
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.engines.sampling import Sampler, hat_matrix
 from flowgimbal.server.warp import vertices
@@ -14,7 +15,7 @@ from flowgimbal.server.warp import vertices
 def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every test goes both roads."""
     if request.param == "cv2":
-        monkeypatch.setattr(native, "takes", lambda plane: False)
+        monkeypatch.setattr(compiled, "takes", lambda plane: False)
     elif native.why_not():
         pytest.skip(f"no compiled road: {native.why_not()}")
     return request.param

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from flowgimbal.engines import native
 from flowgimbal.engines.engine import FlowField
 from flowgimbal.engines.motion import basis
+from flowgimbal.engines.native import fit as compiled
 from flowgimbal.server.motion import fit
 
 ROWS, COLUMNS = 44, 80
@@ -12,6 +14,15 @@ HALF = COLUMNS * 4 / 2
 
 
 ASPECT = ROWS / COLUMNS
+
+
+@pytest.fixture(params=["compiled", "numpy"], autouse=True)
+def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test goes both roads."""
+    if request.param == "numpy":
+        monkeypatch.setattr(compiled, "takes", lambda cells: False)
+    elif native.why_not():
+        pytest.skip(f"no compiled road: {native.why_not()}")
 
 
 def flow_of(coefficients: np.ndarray, aspect: float = ASPECT) -> np.ndarray:

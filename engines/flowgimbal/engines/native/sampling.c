@@ -11,16 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "native.h"
+
 #define RUN 16
 #define LANE 8 /* pixels that a shuffle serves from sixteen bytes of a row */
 #define BYTES 16
 #define DEEPEST 128 /* rows that a run may go through: each is read for all of its pixels */
-#define REVISION 1 /* of what is called from Python, see __init__.py */
 #define FRACTION 16 /* bits; places are fixed-point numbers */
 #define ONE (1 << FRACTION)
 #define ROUND (ONE / 256) /* weights along a row have seven bits: half of the last one */
 #define FAR 16384.0 /* samples; places this far out, or no numbers, are looked up one by one */
-#define AVX2 __attribute__((target("avx2")))
 
 typedef struct {
     const uint8_t *data;
@@ -163,11 +163,6 @@ static AVX2 void follow(const Plane *plane, Course course, int count, uint8_t *o
         if (!run(plane, at, out + begin)) one_by_one(plane, rest, RUN, out + begin);
     }
 }
-
-int revision(void) { return REVISION; }
-
-/* Whether this processor has what `sample` needs. */
-int usable(void) { return __builtin_cpu_supports("avx2") != 0; }
 
 /* The first sample of `count` whose middle lies in or behind a cell; of what would be the next cell, the end. */
 static inline int first_of(int cell, int cells, double span, int count) {

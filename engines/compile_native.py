@@ -1,4 +1,4 @@
-"""Compiles ``native/sampling.c`` when the package is built or installed; where that cannot be done, OpenCV samples.
+"""Compiles ``native/*.c`` when the package is built or installed; where that cannot be done, it does without.
 
 A build hook of hatchling, named in pyproject.toml. ``CC`` and ``CFLAGS`` are heeded.
 """
@@ -18,15 +18,16 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import platform_tags
 
 NATIVE = "flowgimbal/engines/native"
-LIBRARY = "sampling.library"
+LIBRARY = "native.library"
 FLAGS = ("-O3", "-std=gnu11", "-shared", "-fPIC", "-s")
 
 
-def compiled(source: Path, library: Path) -> str:
-    """Compile; why it could not be done, or nothing."""
+def compiled(folder: Path, library: Path) -> str:
+    """Compile the sources in ``folder``; why it could not be done, or nothing."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     flags = shlex.split(os.environ.get("CFLAGS", ""))
-    command = [*compiler, *FLAGS, *flags, "-o", str(library), str(source), "-lm"]
+    sources = sorted(str(source) for source in folder.glob("*.c"))
+    command = [*compiler, *FLAGS, *flags, "-o", str(library), *sources, "-lm"]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except OSError as error:
@@ -47,7 +48,7 @@ def put(library: Path, folder: Path) -> str:
     return ""
 
 
-class CompiledSampling(BuildHookInterface):  # type: ignore[type-arg]
+class CompiledParts(BuildHookInterface):  # type: ignore[type-arg]
     """Puts the library into the wheel, which is then for this kind of machine alone.
 
     An editable installation imports from the source tree: it goes beside its source there. No other build touches that.
@@ -57,7 +58,7 @@ class CompiledSampling(BuildHookInterface):  # type: ignore[type-arg]
         """See ``BuildHookInterface``."""
         self._room = Path(tempfile.mkdtemp())
         folder, library = Path(self.root) / "engines" / NATIVE, self._room / LIBRARY
-        problem = compiled(folder / "sampling.c", library)
+        problem = compiled(folder, library)
         if not problem and version == "editable":
             problem = put(library, folder)
         elif not problem:
@@ -67,7 +68,7 @@ class CompiledSampling(BuildHookInterface):  # type: ignore[type-arg]
             plain = (tag for tag in platform_tags() if not tag.startswith(("manylinux", "musllinux")))
             build_data["tag"] = f"py3-none-{next(plain)}"
         if problem:
-            sys.stderr.write(f"pictures will be sampled by OpenCV, more slowly: {problem}\n")
+            sys.stderr.write(f"flowgimbal will be slower than it could be, without its compiled parts: {problem}\n")
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         """See ``BuildHookInterface``."""

@@ -1,0 +1,67 @@
+"""The compiled road of the server's ``motion.py``: the motion that a field of flow shows."""
+
+from __future__ import annotations
+
+from ctypes import POINTER, Structure, c_double, c_int, c_void_p
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowgimbal.engines import native
+
+MOST_LANES = 16
+TOLD = 4  # numbers beside the coefficients
+
+Numbers = NDArray[np.float64]
+
+
+class Fields(Structure):
+    """Fields to fit with: ``rows`` (n, 2, cells), ``products`` of each two (cells, n (n + 1) / 2), ``ridge`` (n,)."""
+
+    _fields_ = (("_rows", c_void_p), ("_products", c_void_p), ("_ridge", c_void_p), ("lanes", c_int))
+
+    def __init__(self, rows: Numbers, products: Numbers, ridge: Numbers) -> None:
+        lanes, _, cells = rows.shape
+        assert lanes <= MOST_LANES
+        assert products.shape == (cells, lanes * (lanes + 1) // 2)
+        self._kept = tuple(np.ascontiguousarray(table, np.float64) for table in (rows, products, ridge))
+        self.cells = cells
+        super().__init__(*(table.ctypes.data for table in self._kept), lanes)
+
+
+def takes(cells: tuple[int, ...]) -> bool:
+    """Whether it fits a flow of so many rows and columns here."""
+    return not (native.why_not() or any(side % 2 for side in cells))
+
+
+def fit(
+    flow: NDArray[np.float32], scale: NDArray[np.float32], stretch: float, eight: Fields, rest: Fields, how: Numbers
+) -> tuple[Numbers, Numbers, Numbers]:
+    """The coefficients (n,) of both kinds of fields, and the four numbers told of them; in pixels.
+
+    ``flow`` (2, 2 * rows, 2 * columns) and its ``scale`` (2 * rows, 2 * columns) are in pixels of the flow's input, of
+    which ``stretch`` of the picture's make one, down; the fields are of its 2x2 cells. ``how``: the rounds, those for
+    the rest, the spread to begin with, the least, and the rest's least. Told are the validity, the error that half of
+    the cells expect to stay below, the one that the sure cells expect, and the mean of the squared motion.
+    """
+    flow, scale = np.ascontiguousarray(flow, np.float32), np.ascontiguousarray(scale, np.float32)
+    rows, columns = scale.shape[0] // 2, scale.shape[1] // 2
+    assert takes(scale.shape)
+    assert flow.shape == (2, *scale.shape)
+    assert eight.cells == rest.cells == rows * columns
+    found = np.empty(eight.lanes + rest.lanes + TOLD)
+    if not _fit()(
+        flow.ctypes.data, scale.ctypes.data, rows, columns, stretch, eight, rest, how.ctypes.data, found.ctypes.data
+    ):
+        raise MemoryError("no memory to fit the motion in")
+    coefficients, rests, told = np.split(found, [eight.lanes, eight.lanes + rest.lanes])
+    return coefficients, rests, told
+
+
+@cache
+def _fit() -> Any:
+    fields = POINTER(Fields)
+    arguments = [c_void_p, c_void_p, c_int, c_int, c_double, fields, fields, c_void_p, c_void_p]
+    return native.function("fit", arguments, c_int)

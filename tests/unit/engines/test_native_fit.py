@@ -1,0 +1,76 @@
+"""The compiled road of the fit: it finds what the other one finds, and believes no motion that is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowgimbal.engines import native
+from flowgimbal.engines.engine import FlowField
+from flowgimbal.engines.motion import basis
+from flowgimbal.engines.native import fit as compiled
+from flowgimbal.server.motion import GlobalMotion, fit
+
+pytestmark = pytest.mark.skipif(bool(native.why_not()), reason=f"no compiled road: {native.why_not()}")
+
+
+def both(field: FlowField, aspect: float) -> tuple[GlobalMotion, GlobalMotion]:
+    """What the compiled road finds, and the other one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "takes", lambda cells: False)
+        slowly = fit(field, aspect)
+    return fit(field, aspect), slowly
+
+
+def scene(rng: np.random.Generator, rows: int, columns: int, noise: float, share: float) -> FlowField:
+    """A camera's motion, seen with noise, and things of another one over a part of the picture."""
+    x, y = np.meshgrid(np.linspace(-1, 1, columns), np.linspace(-1, 1, rows))
+    motion = rng.normal(0, [0.05, 0.05, 0.01, 0.01, 0.002, 0.002, 0.002, 0.002])
+    flow = (basis(np.stack([x, y], -1).astype(np.float32)) @ motion).transpose(2, 0, 1) * columns * 2
+    flow += rng.normal(0, noise, flow.shape)
+    flow[:, :, : round(share * columns)] += rng.normal(0, 8, (2, 1, 1))
+    scale = rng.gamma(2.0, 0.2, (rows, columns))
+    return FlowField(flow.astype(np.float32), scale.astype(np.float32))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    half=st.tuples(st.integers(2, 40), st.integers(2, 40)),
+    noise=st.floats(0, 3),
+    share=st.floats(0, 0.8),
+    seed=st.integers(0, 999),
+)
+def test_finds_what_numpy_finds(half, noise, share, seed):
+    field = scene(np.random.default_rng(seed), 2 * half[0], 2 * half[1], noise, share)
+    ours, theirs = both(field, half[0] / half[1])
+    assert ours.coefficients == pytest.approx(theirs.coefficients, abs=1e-5)
+    assert ours.rest == pytest.approx(theirs.rest, abs=1e-5)
+    assert ours.validity == pytest.approx(theirs.validity, abs=1e-4)
+    assert ours.error == pytest.approx(theirs.error, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_usual_grid_to_a_thousandth_of_a_pixel(seed):
+    ours, theirs = both(scene(np.random.default_rng(seed), 44, 80, 0.3, 0.3), 9 / 16)
+    assert 160 * np.abs(ours.coefficients - theirs.coefficients).max() < 1e-3
+    assert 160 * np.abs(ours.rest - theirs.rest).max() < 1e-3
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 3e38])
+@pytest.mark.parametrize("part", [0.01, 0.5, 1.0])
+def test_numbers_that_are_none_come_of_no_motion_that_is_believed(wrong, part):
+    rng = np.random.default_rng(0)
+    field = scene(rng, 44, 80, 0.3, 0.0)
+    for numbers in (field.flow, field.scale):
+        broken = np.where(rng.random(numbers.shape) < part, np.float32(wrong), numbers)
+        flow, scale = (broken, field.scale) if numbers is field.flow else (field.flow, broken)
+        motion = fit(FlowField(flow, scale), 9 / 16)
+        assert not motion.connected or np.isfinite([*motion.coefficients, *motion.rest]).all()
+
+
+def test_a_grid_that_has_no_halves_goes_the_other_road():
+    assert compiled.takes((44, 80))
+    assert not compiled.takes((43, 80))
+    assert not compiled.takes((44, 81))
