@@ -35,7 +35,8 @@ sys.path[:0] = [str(HERE), *(str(ROOT / part) for part in ("proto", "engines", "
 
 from flowgimbal.engines.engine import Engine, EngineError  # noqa: E402
 from flowgimbal.engines.gpu.opening import GPU_ENGINES, Ground, find, open_gpu  # noqa: E402
-from flowgimbal.engines.onnx import DEFAULT_WARP, OnnxEngine, OnnxFlow  # noqa: E402
+from flowgimbal.engines.onnx import DEFAULT_WARP, OnnxEngine  # noqa: E402
+from flowgimbal.engines.onnx_flow import OnnxFlow  # noqa: E402
 from flowgimbal.engines.picture import Layout, Picture  # noqa: E402
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS  # noqa: E402
 from flowgimbal.engines.timeline import BINS  # noqa: E402

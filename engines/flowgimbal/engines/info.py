@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
+from itertools import chain
 
 import onnxruntime
 
 from flowgimbal.engines import native, weights
 from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu.opening import GPU_ENGINES, find
-from flowgimbal.engines.onnx import FLOW_FILES, WARPS, OnnxEngine, flow_times
+from flowgimbal.engines.onnx import WARPS, OnnxEngine
+from flowgimbal.engines.onnx_flow import FLOW_FILES, flow_times
 
 
 def describe() -> list[str]:
@@ -38,7 +40,12 @@ def describe() -> list[str]:
         for precision, seconds in times.items()
     ]
     lines.append(f"  compiled parts {'not used: ' + native.why_not() if native.why_not() else 'used'}")
-    for file in (*FLOW_FILES.values(), *(f"warp_{warp}.onnx" for warp in WARPS), "components.npz", "forecast.npz"):
+    for file in (
+        *chain(*FLOW_FILES.values()),
+        *(f"warp_{warp}.onnx" for warp in WARPS),
+        "components.npz",
+        "forecast.npz",
+    ):
         data = weights.load(file)
         lines.append(f"  {file:<22} {len(data) / 1e6:.2f} MB, sha256 {hashlib.sha256(data).hexdigest()[:12]}")
     return lines

@@ -12,7 +12,8 @@ from flowgimbal.engines.dis import DisFlow
 from flowgimbal.engines.engine import Engine, EngineError, FlowField, Measurement, Memory, flow_size
 from flowgimbal.engines.gpu.opening import GPU_ENGINES, find, open_gpu
 from flowgimbal.engines.host import HostPixels
-from flowgimbal.engines.onnx import DEFAULT_WARP, WARPS, OnnxEngine, OnnxFlow
+from flowgimbal.engines.onnx import DEFAULT_WARP, WARPS, OnnxEngine
+from flowgimbal.engines.onnx_flow import OnnxFlow
 from flowgimbal.engines.picture import Picture
 from flowgimbal.engines.shapes import COLUMNS, ROWS, STRIDE
 

@@ -11,6 +11,8 @@ MULTIPLE = 16  # sides of the input are multiples of this
 AREA = 320 * 180  # pixels of the input, about
 FEATURES = ("picture", "quarter", "eighth", "sixteenth")  # what is remembered of the frame before
 KEYS = (16, 24, 48)  # channels that are matched at 1/4, 1/8 and 1/16
+MATCHED = ("matched", "matched_log_scale")  # between its parts: flow and log of its scale before the polishing step
+STEPPED = ("change", "step", "tell")  # and what that step makes of them
 COMPONENTS = 8  # principal components of flow beyond the eight fields of a homography
 
 # The warp network.

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from flowgimbal.client.assets import BUNDLED_CLIP
-from flowgimbal.engines.onnx import OnnxFlow
+from flowgimbal.engines.onnx_flow import OnnxFlow
 from flowgimbal.engines.training import accuracy
 
 

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from flowgimbal.engines import onnx
+from flowgimbal.engines import native, onnx_flow
 from flowgimbal.engines.dis import DisFlow
 from flowgimbal.engines.engine import FlowField, FlowMeter, flow_size
 from flowgimbal.engines.host import shrink
-from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
+from flowgimbal.engines.onnx import OnnxEngine
+from flowgimbal.engines.onnx_flow import OnnxFlow
 from flowgimbal.engines.picker import pick
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
@@ -42,16 +43,17 @@ def test_a_shifted_texture_is_measured(meter: FlowMeter, dx: int, dy: int) -> No
 
 
 def test_the_fastest_precision_that_is_right_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = onnx.flow_times()
+    times = onnx_flow.flow_times()
     assert "fp32" in times  # the exact one is always right
-    assert set(times) <= set(onnx.FLOW_FILES)
+    assert set(times) <= set(onnx_flow.FLOW_FILES)
     assert all(seconds > 0 for seconds in times.values())
     opened: list[str] = []
-    monkeypatch.setattr(onnx, "_session", lambda name: opened.append(name))
-    for fastest in onnx.FLOW_FILES:
-        monkeypatch.setattr(onnx, "flow_times", lambda fastest=fastest: {"fp32": 2.0, "int8": 2.0, fastest: 1.0})
+    monkeypatch.setattr(onnx_flow, "open_session", lambda name: opened.append(name))
+    monkeypatch.setattr(native, "why_not", lambda: "it was not built")
+    for fastest in onnx_flow.FLOW_FILES:
+        monkeypatch.setattr(onnx_flow, "flow_times", lambda fastest=fastest: {"fp32": 2.0, "int8": 2.0, fastest: 1.0})
         OnnxFlow()
-    assert opened == ["flow.onnx", "int8/flow.onnx"]
+    assert sorted(opened) == sorted(file for files in onnx_flow.FLOW_FILES.values() for file in files)
 
 
 def test_a_precision_that_overflows_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +69,7 @@ def test_a_precision_that_overflows_is_left_out(monkeypatch: pytest.MonkeyPatch)
     begin = OnnxFlow.__init__
     monkeypatch.setattr(OnnxFlow, "__init__", lambda self, *a: (opened.append(self), begin(self, *a))[1])
     monkeypatch.setattr(OnnxFlow, "flow", overflowing)
-    assert list(onnx.flow_times.__wrapped__()) == ["fp32"]
+    assert list(onnx_flow.flow_times.__wrapped__()) == ["fp32"]
 
 
 def test_another_size_forgets_the_frame_before() -> None:
@@ -122,7 +124,7 @@ def test_shrink_gives_the_size_asked_for(size: tuple[int, int]) -> None:
 
 def test_nothing_is_noted_to_be_sent_home(tmp_path: Path) -> None:
     """By ONNX Runtime, in a process that has it from us alone."""
-    imports = "import numpy as np; from flowgimbal.engines.onnx import OnnxFlow"
+    imports = "import numpy as np; from flowgimbal.engines.onnx_flow import OnnxFlow"
     measure = f"{imports}; OnnxFlow().flow(np.zeros((176, 320), np.uint8), None)"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
     subprocess.run([sys.executable, "-c", measure], env={**kept, "HOME": str(tmp_path)}, check=True)

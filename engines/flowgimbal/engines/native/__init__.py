@@ -1,9 +1,9 @@
 """The compiled roads: what takes many small steps a frame, in C, where that was built and the processor can go it.
 
-``sampling.c`` moves pixels for ``engines/sampling.py``, ``fit.c`` finds the motion for the server's ``motion.py``; both
-have another road in Python, which is taken elsewhere. ``engines/compile_native.py`` builds them when the package is
-installed, if there is a C compiler. The library has no Python in it, and is called through ctypes, which gives the
-interpreter's lock away meanwhile.
+``sampling.c`` moves pixels for ``engines/sampling.py``, ``polish.c`` is a part of the flow network (``onnx_flow.py``),
+``fit.c`` finds the motion for the server's ``motion.py``; each has another road, which is taken elsewhere.
+``engines/compile_native.py`` builds them when the package is installed, if there is a C compiler. The library has no
+Python in it, and is called through ctypes, which gives the interpreter's lock away meanwhile.
 """
 
 from __future__ import annotations

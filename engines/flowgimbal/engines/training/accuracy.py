@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from flowgimbal.engines.dis import PRESETS, DisFlow
 from flowgimbal.engines.engine import FlowMeter, flow_size
-from flowgimbal.engines.onnx import OnnxFlow
+from flowgimbal.engines.onnx_flow import OnnxFlow
 from flowgimbal.engines.training.flow import HELD_OUT
 from flowgimbal.engines.training.scenes import SceneMaker, load_photos
 from flowgimbal.engines.training.videos import load_video

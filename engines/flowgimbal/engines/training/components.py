@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from flowgimbal.engines.engine import FlowField, flow_size
 from flowgimbal.engines.motion import basis, lattice
-from flowgimbal.engines.onnx import OnnxFlow
+from flowgimbal.engines.onnx_flow import OnnxFlow
 from flowgimbal.engines.shapes import COLUMNS, COMPONENTS, ROWS, STRIDE
 from flowgimbal.engines.training.scenes import SceneMaker, load_photos
 

@@ -1,8 +1,8 @@
-"""The flow network in 8 bits for CPUs: ``flowgimbal train quantise --photos DIR --out FILE``.
+"""The flow network in 8 bits for CPUs: ``flowgimbal train quantise --photos DIR --out FOLDER``.
 
-Convolutions and their rectifiers take bytes, with scales found on rendered scenes (the photos that train the network).
-Both ends stay in float: what looks at the picture itself, and what ends in numbers that are used as such, the means
-over matches, the heads that say flow, sureness and gate, and the polishing step.
+It is written in parts (``parts.py``). Convolutions and their rectifiers take bytes, with scales found on rendered
+scenes (the photos that train the network). Both ends stay in float: what looks at the picture itself, and what ends in
+numbers that are used as such: the means over matches, the heads that say flow, sureness and gate, the least squares.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from torch import Tensor
 from flowgimbal.engines.export import forget_origin
 from flowgimbal.engines.shapes import FEATURES
 from flowgimbal.engines.training.flow import HELD_OUT
+from flowgimbal.engines.training.parts import parts
 from flowgimbal.engines.training.scenes import SceneMaker, load_photos
 from flowgimbal.engines.weights import load
 
-EXACT = ("encoder.quarter.", "encoder.keys.0.", "polish.")  # parts that stay in float
+EXACT = ("encoder.quarter.1.", "encoder.keys.0.", "polish.head.")  # layers that stay in float
 FEWEST = 8  # output channels of a convolution that need not
 SEED = 5
 
@@ -112,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos, searched recursively")
     parser.add_argument("--flow", type=Path, help="the network in float32 (default: the one that is shipped)")
     parser.add_argument("--pairs", type=int, default=64, help="rendered pairs to find the scales on (%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the three parts to")
     args = parser.parse_args(argv)
     photos = sorted(p for p in args.photos.rglob("*") if p.suffix in {".jpg", ".png"})
     photos = [p for p in photos if not p.name.startswith(HELD_OUT)]
@@ -120,9 +121,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{args.photos} has no photos to train on")
     onnx = args.flow.read_bytes() if args.flow else load("flow.onnx")
     small = quantise(onnx, calibration(onnx, load_photos(photos), args.pairs))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_bytes(small)
-    sys.stdout.write(f"{args.out.name}  {len(small) / 1e6:.2f} MB  sha256 {hashlib.sha256(small).hexdigest()}\n")
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name, part in parts(small).items():
+        (args.out / f"{name}.onnx").write_bytes(part)
+        sys.stdout.write(f"{name}.onnx  {len(part) / 1e6:.2f} MB  sha256 {hashlib.sha256(part).hexdigest()}\n")
     return 0
 
 

@@ -24,7 +24,8 @@ from flowgimbal.engines.gpu.kernels import Kernels
 from flowgimbal.engines.gpu.runners import CudaRunner
 from flowgimbal.engines.gpu.tensors import NEW
 from flowgimbal.engines.host import shrink
-from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow
+from flowgimbal.engines.onnx import OnnxEngine
+from flowgimbal.engines.onnx_flow import OnnxFlow
 from flowgimbal.engines.picture import Layout, Picture, luma
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS

@@ -18,7 +18,8 @@ from flowgimbal.engines.host import shrink  # noqa: E402
 from flowgimbal.engines.networks import blocks, card  # noqa: E402
 from flowgimbal.engines.networks.flow import FlowNetwork  # noqa: E402
 from flowgimbal.engines.networks.half import halve  # noqa: E402
-from flowgimbal.engines.onnx import OnnxEngine, OnnxFlow  # noqa: E402
+from flowgimbal.engines.onnx import OnnxEngine  # noqa: E402
+from flowgimbal.engines.onnx_flow import OnnxFlow  # noqa: E402
 from flowgimbal.engines.picture import Layout, Picture  # noqa: E402
 from flowgimbal.engines.training.run import load  # noqa: E402
 from flowgimbal.server.settings import Settings  # noqa: E402

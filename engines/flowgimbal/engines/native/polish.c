@@ -1,0 +1,159 @@
+/* The least squares within the flow network: the compiled road of networks/polish.py, which says what is done and why.
+ *
+ * The same numbers, but for rounding, as `smooth`, `least_squares` and `smooth` there make one after the other. */
+
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "native.h"
+
+#define CELL 4 /* pixels across; every second one is looked at, down and across */
+#define TERMS 9
+#define WINDOW 2 /* cells to either side: of a window of least squares */
+#define REACH 3  /* and of smoothing */
+#define SURENESS 5.0f
+#define FARTHEST 2.0f
+
+/* What is no number is the least. */
+static inline float held(float value, float least, float most) {
+    float high = value > least ? value : least;
+    return high < most ? high : most;
+}
+
+/* The sum of each cell's neighbours up to `reach` cells away, itself among them, in place; what is outside is nought. */
+static inline AVX2 void box(float *cells, int rows, int columns, int reach, float *room) {
+    float *line = room, *sums = room + columns + 2 * reach;
+    memset(line, 0, (size_t)(columns + 2 * reach) * sizeof(float));
+    for (int r = 0; r < rows; r++) {
+        memcpy(line + reach, cells + (ptrdiff_t)r * columns, (size_t)columns * sizeof(float));
+        for (int c = 0; c < columns; c++) {
+            float sum = 0;
+            for (int k = 0; k <= 2 * reach; k++) sum += line[c + k];
+            sums[(ptrdiff_t)r * columns + c] = sum;
+        }
+    }
+    for (int r = 0; r < rows; r++) {
+        float *out = cells + (ptrdiff_t)r * columns;
+        int top = r < reach ? 0 : r - reach, bottom = r + reach < rows ? r + reach : rows - 1;
+        memset(out, 0, (size_t)columns * sizeof(float));
+        for (int k = top; k <= bottom; k++)
+            for (int c = 0; c < columns; c++) out[c] += sums[(ptrdiff_t)k * columns + c];
+    }
+}
+
+/* `flow` (2, cells) averaged under `weight`, in place; `whole` is the weight's own sum around each cell. */
+static AVX2 void smooth(float *flow, const float *weight, const float *whole, int rows, int columns, float *room) {
+    int cells = rows * columns;
+    for (int axis = 0; axis < 2; axis++, flow += cells) {
+        for (int i = 0; i < cells; i++) flow[i] *= weight[i];
+        box(flow, rows, columns, REACH, room);
+        for (int i = 0; i < cells; i++) flow[i] /= whole[i];
+    }
+}
+
+/* One row of a plane twice as large in both directions, its index `row`: bilinear between cells' centres. */
+static AVX2 void enlarged(const float *plane, int rows, int columns, int row, float *line, float *out) {
+    int near = row / 2, far = row % 2 ? near + 1 : near - 1;
+    const float *one = plane + (ptrdiff_t)near * columns;
+    const float *other = far < 0 || far == rows ? one : plane + (ptrdiff_t)far * columns;
+    for (int c = 0; c < columns; c++) line[c + 1] = 0.75f * one[c] + 0.25f * other[c];
+    line[0] = line[1];
+    line[columns + 1] = line[columns];
+    for (int c = 0; c < columns; c++) {
+        out[2 * c] = 0.75f * line[c + 1] + 0.25f * line[c];
+        out[2 * c + 1] = 0.75f * line[c + 1] + 0.25f * line[c + 2];
+    }
+}
+
+/* Of every second pixel of a row, its index `y`: the slope across and down, and what the moved picture leaves of it. */
+static AVX2 void compared(
+    const float *first, const float *second, int height, int width, int y, const float *move_x, const float *move_y,
+    float *slope_x, float *slope_y, float *left) {
+    const float *here = first + (ptrdiff_t)y * width, *above = y ? here - width : here, *below = here + width;
+    float most_x = (float)(width - 1), most_y = (float)(height - 1);
+    for (int j = 0; j < width / 2; j++) {
+        float x = move_x[j] + (float)(2 * j), y_there = move_y[j] + (float)y;
+        float inside = x > 0 && x < most_x && y_there > 0 && y_there < most_y; /* not so if it is no number */
+        x = held(x, 0, most_x);
+        y_there = held(y_there, 0, most_y);
+        int column = (int)x, row = (int)y_there;
+        float right = x - (float)column, low = y_there - (float)row;
+        const float *at = second + (ptrdiff_t)row * width + column;
+        ptrdiff_t next = column < width - 1, down = row < height - 1 ? width : 0;
+        float upper = at[0] + right * (at[next] - at[0]), lower = at[down] + right * (at[down + next] - at[down]);
+        slope_x[j] = 0.5f * inside * (here[2 * j + 1] - here[j ? 2 * j - 1 : 0]);
+        slope_y[j] = 0.5f * inside * (below[2 * j] - above[2 * j]);
+        left[j] = inside * (here[2 * j] - (upper + low * (lower - upper)));
+    }
+}
+
+/* Adds what one row of pixels gives to the sums of a row of cells; `terms` (TERMS, cells). */
+static AVX2 void added(const float *x, const float *y, const float *t, int columns, float *terms, ptrdiff_t cells) {
+    for (int c = 0; c < columns; c++) {
+        float x0 = x[2 * c], x1 = x[2 * c + 1], y0 = y[2 * c], y1 = y[2 * c + 1], t0 = t[2 * c], t1 = t[2 * c + 1];
+        terms[c] += x0 * x0 + x1 * x1;
+        terms[cells + c] += x0 * y0 + x1 * y1;
+        terms[2 * cells + c] += y0 * y0 + y1 * y1;
+        terms[3 * cells + c] += x0 * t0 + x1 * t1;
+        terms[4 * cells + c] += y0 * t0 + y1 * t1;
+        terms[5 * cells + c] += t0 * t0 + t1 * t1;
+        terms[6 * cells + c] += x0 + x1;
+        terms[7 * cells + c] += y0 + y1;
+        terms[8 * cells + c] += t0 + t1;
+    }
+}
+
+/* Solves each cell's window: the step (2, cells), and three numbers that tell how far to trust it (3, cells). */
+static AVX2 void solved(const float *terms, int cells, float *step, float *tell) {
+    const float part = 1.0f / (4 * (2 * WINDOW + 1) * (2 * WINDOW + 1));
+    for (int i = 0; i < cells; i++) {
+        const float *at = terms + i;
+        float mx = part * at[6 * cells], my = part * at[7 * cells], mt = part * at[8 * cells];
+        float xx = part * at[0] - mx * mx + 1e-4f, xy = part * at[cells] - mx * my;
+        float yy = part * at[2 * cells] - my * my + 1e-4f, xt = part * at[3 * cells] - mx * mt;
+        float yt = part * at[4 * cells] - my * mt, tt = part * at[5 * cells] - mt * mt;
+        float determinant = xx * yy - xy * xy, trace = xx + yy;
+        step[i] = held((yy * xt - xy * yt) / (determinant + 1e-7f), -FARTHEST, FARTHEST);
+        step[cells + i] = held((xx * yt - xy * xt) / (determinant + 1e-7f), -FARTHEST, FARTHEST);
+        tell[i] = trace;
+        tell[cells + i] = determinant / trace + 1e-6f;
+        tell[2 * cells + i] = (tt > 0 ? tt : 0) + 1e-4f;
+    }
+}
+
+/* `first` and `second` are soft pictures (height, width), both multiples of CELL; `flow` (2, rows, columns) and
+ * `log_scale` (rows, columns) are of its cells. Fills `change` and `step` (2, rows, columns), and `tell` (3, rows,
+ * columns) before its logarithm is taken. 0 if there is no memory. */
+AVX2 int polish(
+    const float *first, const float *second, int height, int width, const float *flow, const float *log_scale,
+    float *change, float *step, float *tell) {
+    int rows = height / CELL, columns = width / CELL;
+    size_t cells = (size_t)rows * columns, wide = (size_t)width / 2;
+    float *room = malloc((cells * (TERMS + 5) + wide * 5 + columns + 2 * REACH) * sizeof(float));
+    if (!room) return 0;
+    float *terms = room, *start = terms + TERMS * cells, *weight = start + 2 * cells, *whole = weight + cells;
+    float *move_x = whole + cells, *move_y = move_x + wide, *slope_x = move_y + wide, *slope_y = slope_x + wide;
+    float *left = slope_y + wide, *aside = left + wide;
+    for (size_t i = 0; i < cells; i++) whole[i] = weight[i] = expf(-held(log_scale[i], -SURENESS, SURENESS));
+    box(whole, rows, columns, REACH, aside);
+    memcpy(start, flow, 2 * cells * sizeof(float));
+    smooth(start, weight, whole, rows, columns, aside);
+
+    memset(terms, 0, TERMS * cells * sizeof(float));
+    for (int row = 0; row < height / 2; row++) {
+        enlarged(start, rows, columns, row, aside, move_x);
+        enlarged(start + cells, rows, columns, row, aside, move_y);
+        compared(first, second, height, width, 2 * row, move_x, move_y, slope_x, slope_y, left);
+        added(slope_x, slope_y, left, columns, terms + (size_t)(row / 2) * columns, (ptrdiff_t)cells);
+    }
+    for (int term = 0; term < TERMS; term++) box(terms + term * cells, rows, columns, WINDOW, aside);
+    solved(terms, (int)cells, step, tell);
+
+    for (size_t i = 0; i < 2 * cells; i++) change[i] = start[i] + step[i];
+    smooth(change, weight, whole, rows, columns, aside);
+    for (size_t i = 0; i < 2 * cells; i++) change[i] -= flow[i];
+    free(room);
+    return 1;
+}

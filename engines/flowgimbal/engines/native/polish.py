@@ -1,0 +1,40 @@
+"""The compiled road of the flow network's least squares (``networks/polish.py``): the middle one of its parts."""
+
+from __future__ import annotations
+
+from ctypes import c_int, c_void_p
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowgimbal.engines import native
+from flowgimbal.engines.shapes import STRIDE
+
+Tensor = NDArray[np.float32]
+
+
+def polish(first: Tensor, second: Tensor, matched: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The change of the matched flow and the step in it, (1, 2, rows, columns), and what tells how far to trust them.
+
+    ``first`` and ``second`` are soft pictures (1, 1, STRIDE * rows, STRIDE * columns), ``matched`` is the flow (1, 2,
+    rows, columns) in their pixels, ``log_scale`` of it (1, 1, rows, columns). What tells, (1, 3, rows, columns), is
+    without its logarithm.
+    """
+    _, _, height, width = first.shape
+    rows, columns = height // STRIDE, width // STRIDE
+    inputs = [np.ascontiguousarray(each, np.float32) for each in (first, second, matched, log_scale)]
+    assert [each.size for each in inputs] == [height * width, height * width, 2 * rows * columns, rows * columns]
+    assert (height % STRIDE, width % STRIDE) == (0, 0)
+    change, step, tell = outputs = [np.empty((1, lanes, rows, columns), np.float32) for lanes in (2, 2, 3)]
+    pictures, fields = ([each.ctypes.data for each in some] for some in (inputs[:2], [*inputs[2:], *outputs]))
+    if not _polish()(*pictures, height, width, *fields):
+        raise MemoryError("no memory to polish the flow in")
+    return change, step, tell
+
+
+@cache
+def _polish() -> Any:
+    pointer = c_void_p
+    return native.function("polish", [pointer, pointer, c_int, c_int, *[pointer] * 5], c_int)
