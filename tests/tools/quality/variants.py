@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 # What turns frames into frames; how the networks are trained does not.
 _SOURCES = ("engines/flowgimbal/engines", "server/flowgimbal/server")
-_WEIGHTS = "engines/flowgimbal/engines/weights"
+_KINDS = {".py", ".c", ".h", ".onnx", ".npz"}
 _NOT_RUN = ("training", "networks", "export.py")
 
 
@@ -68,9 +68,8 @@ def code_digest() -> str:
 
 
 def _code() -> list[Path]:
-    weights = (path for suffix in ("onnx", "npz") for path in (ROOT / _WEIGHTS).glob(f"*.{suffix}"))
-    sources = (path for folder in _SOURCES for path in (ROOT / folder).rglob("*.py"))
-    return sorted(path for path in (*weights, *sources) if not any(part in _NOT_RUN for part in path.parts))
+    found = (path for folder in _SOURCES for path in (ROOT / folder).rglob("*") if path.suffix in _KINDS)
+    return sorted(path for path in found if not any(part in _NOT_RUN for part in path.parts))
 
 
 def digest(parts: Iterable[bytes]) -> str:
