@@ -77,14 +77,15 @@ class Config(ServerOptions):
 
 def run(config: Config) -> int:
     """Load a server, in a process of its own unless one is named, and print what was measured."""
+    from flowgimbal.client.bench.load import punctual
     from flowgimbal.client.bench.report import lines
 
     if config.peers:
         return _run_peers(config)
     with usage_errors():
         if config.sweep:
-            return interrupt.run(_run_sweep(config))
-        figures = interrupt.run(measure(config))
+            return interrupt.run(_run_sweep(config), punctual)
+        figures = interrupt.run(measure(config), punctual)
     if config.json:
         say(json.dumps(figures, indent=1))
     else:

@@ -14,8 +14,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """``asyncio.run``, but a signal cancels ``work``, and KeyboardInterrupt is what comes of it; a second one kills."""
+def run(work: Coroutine[Any, Any, T], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
+    """``asyncio.run``, but a signal cancels ``work``, and KeyboardInterrupt is what comes of it; a second one kills.
+
+    ``loop`` makes the event loop, where another one than asyncio's is wanted.
+    """
 
     async def main() -> T:
         task = asyncio.ensure_future(work)
@@ -23,7 +26,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
             return await task
 
     try:
-        return asyncio.run(main())
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(main())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 
