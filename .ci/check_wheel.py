@@ -59,7 +59,7 @@ def complaints(wheel: Path) -> list[str]:
         found.append("no weights inside")
     able = shutil.which("cc") and platform.machine() == "x86_64"
     if able and "flowgimbal/engines/native/native.library" not in names:
-        found.append("there is a C compiler for x86-64, and sampling was not compiled")
+        found.append("there is a C compiler for x86-64, and and nothing was compiled")
     page = [f"flowgimbal/client/web/assets/{name}" for name in ("index.html", "page.css", "page.js")]
     found += [f"{name} is missing" for name in page if name not in names]
     for tail in ("/LICENSE", "/NOTICE"):

@@ -41,6 +41,9 @@ def put(library: Path, folder: Path) -> str:
     """Put a library into a folder, in place of the one there at once: who has that loaded keeps it. Why not, if so."""
     beside = folder / f"{os.getpid()}.library"
     try:
+        for older in folder.glob("*.library"):
+            if older.name != LIBRARY:
+                older.unlink()
         shutil.copy(library, beside)
         beside.replace(folder / LIBRARY)
     except OSError as error:

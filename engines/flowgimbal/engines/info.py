@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
-from itertools import chain
 
 import onnxruntime
 
@@ -13,7 +12,7 @@ from flowgimbal.engines import native, weights
 from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu.opening import GPU_ENGINES, find
 from flowgimbal.engines.onnx import WARPS, OnnxEngine
-from flowgimbal.engines.onnx_flow import FLOW_FILES, flow_times
+from flowgimbal.engines.onnx_flow import IN_PARTS, PARTS, WHOLE, flow_times
 
 
 def describe() -> list[str]:
@@ -36,16 +35,13 @@ def describe() -> list[str]:
     times = flow_times()
     fastest = min(times, key=times.__getitem__)
     lines += [
-        f"  flow in {precision:<14} {seconds * 1e3:.1f} ms a picture, measured now{', used' * (precision == fastest)}"
-        for precision, seconds in times.items()
+        f"  flow in {form:<22} {seconds * 1e3:.1f} ms a picture, measured now{', used' * (form == fastest)}"
+        for form, seconds in times.items()
     ]
     lines.append(f"  compiled parts {'not used: ' + native.why_not() if native.why_not() else 'used'}")
-    for file in (
-        *chain(*FLOW_FILES.values()),
-        *(f"warp_{warp}.onnx" for warp in WARPS),
-        "components.npz",
-        "forecast.npz",
-    ):
+    parts = (f"{folder}/{part}.onnx" for folder in IN_PARTS.values() for part in PARTS)
+    warps = (f"warp_{warp}.onnx" for warp in WARPS)
+    for file in (*WHOLE.values(), *parts, *warps, "components.npz", "forecast.npz"):
         data = weights.load(file)
         lines.append(f"  {file:<22} {len(data) / 1e6:.2f} MB, sha256 {hashlib.sha256(data).hexdigest()[:12]}")
     return lines

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import cv2
 import numpy as np
 
 from flowgimbal.engines import native
 from flowgimbal.engines.engine import FlowField, Luma, Memory, flow_size
+from flowgimbal.engines.native.compare import compare
 from flowgimbal.engines.native.polish import polish
 from flowgimbal.engines.onnx_session import Tensor, open_session, run
-from flowgimbal.engines.shapes import FEATURES, KEYS, MATCHED, STEPPED
+from flowgimbal.engines.shapes import FEATURES, KEYS, LEVELS, POLISHED, SHARPNESS, STRIDE
 
-FLOW_FILES = {"fp32": ("flow.onnx",), "int8": ("int8/match.onnx", "int8/step.onnx", "int8/gate.onnx")}
-"""By precision, the exact one first; see ``training/parts.py`` for what is in parts."""
-STEP, GATE = ("picture", "new_picture", *MATCHED), (*MATCHED, "hidden", *STEPPED)
+WHOLE = {"fp32": "flow.onnx", "int8": "int8/flow.onnx"}  # files by form, the exact one first
+IN_PARTS = {"int8, compiled between": "int8"}  # folders of PARTS, which ``training/parts.py`` makes
+PARTS = ("encode", *LEVELS, "gate")
 TRIALS = 15
-WRONG = 0.02  # pixels between the flows of two precisions that tell of an overflow
+WRONG = 0.02  # pixels between the flows of two forms that tell of an overflow
 
 
 class OnnxFlow:
     """The flow network; its memory is what it matches of a picture."""
 
-    def __init__(self, precision: str = "") -> None:
-        """``precision`` is a key of FLOW_FILES; without one, what is the fastest on this machine."""
-        files = FLOW_FILES[precision or min(flow_times(), key=flow_times().__getitem__)]
-        self._network = _in_parts(files) if len(files) > 1 else partial(run, open_session(files[0]))
+    def __init__(self, form: str = "") -> None:
+        """``form`` is one of ``forms()``; without one, what is the fastest on this machine."""
+        form = form or min(flow_times(), key=flow_times().__getitem__)
+        self._network: Callable[[dict[str, Tensor]], list[Tensor]]
+        self._network = _InParts(IN_PARTS[form]) if form in IN_PARTS else partial(run, open_session(WHOLE[form]))
 
     def flow(self, luma: Luma, memory: Memory | None) -> tuple[FlowField | None, Memory]:
         """See ``FlowMeter.flow``."""
@@ -43,45 +46,68 @@ class OnnxFlow:
         return FlowField(flow[0], np.exp(log_scale[0, 0])), now
 
 
-def _in_parts(files: Sequence[str]) -> Callable[[dict[str, Tensor]], list[Tensor]]:
-    """The network in three parts, the middle one compiled where that can be had."""
-    match, gate = open_session(files[0]), open_session(files[2])
-    step = open_session(files[1]) if native.why_not() else None
+class _InParts:
+    """The network's convolutions, a session for each row of them, and compiled code between them.
 
-    def network(inputs: dict[str, Tensor]) -> list[Tensor]:
-        *matched, hidden, picture, quarter, eighth, sixteenth = run(match, inputs)
-        seen = inputs["picture"], picture, *matched
-        stepped = run(step, dict(zip(STEP, seen, strict=True))) if step else polish(*seen)
-        gated = run(gate, dict(zip(GATE, (*matched, hidden, *stepped), strict=True)))
-        return [*gated, picture, quarter, eighth, sixteenth]
+    See ``FlowNetwork``, whose ``forward`` this is.
+    """
 
-    return network
+    def __init__(self, folder: str) -> None:
+        sessions = {name: open_session(f"{folder}/{name}.onnx") for name in PARTS}
+        self._encode, self._gate = sessions["encode"], sessions["gate"]
+        self._levels = [(sessions[name], level, _sharpness(sessions[name])) for name, level in LEVELS.items()]
+
+    def __call__(self, inputs: dict[str, Tensor]) -> list[Tensor]:
+        """Flow, log of its scale, and the features that are to be kept."""
+        picture, *keys = now = run(self._encode, {"luma": inputs["luma"]})
+        before: tuple[Tensor, Tensor] | None = None
+        firsts = [inputs[name] for name in FEATURES[1:]]
+        for (session, level, sharpness), first, second in zip(
+            self._levels, reversed(firsts), reversed(keys), strict=True
+        ):
+            seen, guess = compare(first, second, level, sharpness, before)
+            head, hidden = run(session, {"seen": seen})
+            flow, log_scale = guess + head[:, :2], head[:, 2:]
+            before = flow, hidden
+        matched = flow * STRIDE
+        stepped = polish(inputs["picture"], picture, matched, log_scale)
+        gated = run(self._gate, dict(zip(POLISHED, (matched, log_scale, hidden, *stepped), strict=True)))
+        return [*gated, *now]
+
+
+def _sharpness(session: Any) -> float:
+    return float(session.get_modelmeta().custom_metadata_map[SHARPNESS])
+
+
+def forms() -> list[str]:
+    """What the network can be run as here, the exact one first."""
+    return [*WHOLE, *(() if native.why_not() else IN_PARTS)]
 
 
 @cache
 def flow_times() -> dict[str, float]:
-    """CPU seconds that a 16:9 picture takes in each precision: measured here, once in the life of a process.
+    """CPU seconds that a 16:9 picture takes in each form: measured here, once in the life of a process.
 
     Bytes are faster where the processor multiplies them in one instruction (VNNI) and may be slower elsewhere, or
-    overflow: a precision whose flow is not that of the exact one is left out.
+    overflow: a form whose flow is not that of the exact one is left out.
     """
     width, height = flow_size(1280, 720)
     noise = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8 + 1), np.uint8)
     wide = np.asarray(cv2.resize(noise, (width + 8, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     first, second = wide[:, 8:], wide[:, 5:-3]  # moved by three pixels
-    flows = {precision: OnnxFlow(precision) for precision in FLOW_FILES}
-    memories = {precision: flow.flow(first, None)[1] for precision, flow in flows.items()}
-    spent: dict[str, list[float]] = {precision: [] for precision in flows}
+    flows = {form: OnnxFlow(form) for form in forms()}
+    memories = {form: flow.flow(first, None)[1] for form, flow in flows.items()}
+    spent: dict[str, list[float]] = {form: [] for form in flows}
     fields: dict[str, FlowField | None] = {}
     for _ in range(TRIALS):  # in turns, so that what else goes on touches all alike
-        for precision, flow in flows.items():
+        for form, flow in flows.items():
             began = time.thread_time()
-            fields[precision], _ = flow.flow(second, memories[precision])
-            spent[precision].append(time.thread_time() - began)
-    found = {precision: field.flow for precision, field in fields.items() if field}
+            fields[form], _ = flow.flow(second, memories[form])
+            spent[form].append(time.thread_time() - began)
+    found = {form: field.flow for form, field in fields.items() if field}
     exact = next(iter(found.values()))
-    right = [precision for precision, each in found.items() if np.median(np.abs(each - exact)) < WRONG]
-    return {precision: float(np.median(spent[precision])) for precision in right}
+    right = [form for form, each in found.items() if np.median(np.abs(each - exact)) < WRONG]
+    return {form: float(np.median(spent[form])) for form in right}
 
 
 def _blank(height: int, width: int) -> list[Tensor]:

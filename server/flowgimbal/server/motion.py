@@ -38,7 +38,7 @@ TIGHTEST = 0.25  # pixels; below it every cell agrees
 STILL = 0.025  # pixels that a picture at rest seems to move by
 STILL_ERROR = 0.5  # and by as many more per pixel of expected error: noise, blur
 
-HOW = np.array([ROUNDS, REST_ROUNDS, LOOSEST, TIGHTEST, LOOSE_REST])
+HOW = np.array([ROUNDS, REST_ROUNDS, LOOSEST, TIGHTEST, LOOSE_REST])  # in the order of fit.c
 
 Cells = NDArray[np.floating[Any]]
 
@@ -133,7 +133,7 @@ def _fit(
         if spread > TIGHTEST:
             spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
     agree = np.exp(-0.5 * (error / max(1.0, 2 * spread)) ** 2)
-    expected = field.scale.ravel() if seen is None else _where(field.scale, seen((width, height)))
+    expected = (field.scale if seen is None else _where(field.scale, seen((width, height)))).ravel()
     return _Found(
         coefficients,
         _fit_rest(left, prior, max(LOOSE_REST, 2 * spread), rest),
@@ -169,7 +169,7 @@ class _Fields:
         self._x, self._y = self._rows.transpose(1, 0, 2)
         self._ridge = np.diag(ridge)
         lower = np.tril_indices(lanes)
-        self._products = (fields.transpose(0, 2, 1) @ fields)[:, *lower]
+        self._products = np.ascontiguousarray((fields.transpose(0, 2, 1) @ fields)[:, *lower])
         self._whole = np.zeros((lanes, lanes), np.intp)  # where in them the products of two lanes are
         self._whole[lower] = np.arange(len(lower[0]))
         self._whole += np.tril(self._whole, -1).T

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 # What turns frames into frames; how the networks are trained does not.
 _SOURCES = ("engines/flowgimbal/engines", "server/flowgimbal/server")
 _KINDS = {".py", ".c", ".h", ".onnx", ".npz"}
-_NOT_RUN = ("training", "networks", "export.py")
+_NOT_RUN = ("training", "networks", "half", "export.py")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def code_digest() -> str:
 
 def _code() -> list[Path]:
     found = (path for folder in _SOURCES for path in (ROOT / folder).rglob("*") if path.suffix in _KINDS)
-    return sorted(path for path in found if not any(part in _NOT_RUN for part in path.parts))
+    return sorted(path for path in found if not any(part in _NOT_RUN for part in path.relative_to(ROOT).parts))
 
 
 def digest(parts: Iterable[bytes]) -> str:

@@ -18,25 +18,33 @@ from flowgimbal.engines.native import fit, sampling
 
 ROOT = Path(__file__).parents[3]
 SOURCES = sorted(path.name for path in (ROOT / "engines/flowgimbal/engines/native").glob("*.[ch]"))
+
+
+def forget() -> None:
+    """The library is looked for anew."""
+    native.why_not.cache_clear()
+    native._library.cache_clear()
+
+
 compiled = pytest.mark.skipif(bool(native.why_not()), reason=f"no compiled road: {native.why_not()}")
 
 
 def test_without_the_library_it_says_why_and_takes_nothing(monkeypatch, tmp_path):
-    native.why_not.cache_clear()
+    forget()
     monkeypatch.setattr(native, "LIBRARY", tmp_path / "native.library")
     try:
         assert "no C compiler" in native.why_not()
         assert not sampling.takes(np.zeros((40, 40), np.uint8))
         assert not fit.takes((44, 80))
         assert any(line.startswith("  compiled parts") and "not used" in line for line in info.describe())
-        native.why_not.cache_clear()
+        forget()
         native.LIBRARY.write_bytes(b"not a library")
         assert "does not load" in native.why_not()
-        native.why_not.cache_clear()
+        forget()
         monkeypatch.setattr(native, "LIBRARY", Path(_ctypes.__file__))
         assert "does not load" in native.why_not()
     finally:
-        native.why_not.cache_clear()
+        forget()
 
 
 @pytest.fixture
@@ -54,12 +62,12 @@ can_compile = pytest.mark.skipif(
 
 @compiled
 def test_a_library_of_another_version_is_not_called(monkeypatch):
-    native.why_not.cache_clear()
+    forget()
     monkeypatch.setattr(native, "REVISION", native.REVISION + 1)
     try:
         assert "another version" in native.why_not()
     finally:
-        native.why_not.cache_clear()
+        forget()
 
 
 @can_compile

@@ -45,8 +45,8 @@ def scene(rng: np.random.Generator, rows: int, columns: int, noise: float, share
 def test_finds_what_numpy_finds(half, noise, share, seed):
     field = scene(np.random.default_rng(seed), 2 * half[0], 2 * half[1], noise, share)
     ours, theirs = both(field, half[0] / half[1])
-    assert ours.coefficients == pytest.approx(theirs.coefficients, abs=1e-5)
-    assert ours.rest == pytest.approx(theirs.rest, abs=1e-5)
+    assert ours.coefficients == pytest.approx(theirs.coefficients, abs=1e-4)
+    assert ours.rest == pytest.approx(theirs.rest, abs=1e-6)
     assert ours.validity == pytest.approx(theirs.validity, abs=1e-4)
     assert ours.error == pytest.approx(theirs.error, rel=1e-6)
 
@@ -55,7 +55,7 @@ def test_finds_what_numpy_finds(half, noise, share, seed):
 def test_the_usual_grid_to_a_thousandth_of_a_pixel(seed):
     ours, theirs = both(scene(np.random.default_rng(seed), 44, 80, 0.3, 0.3), 9 / 16)
     assert 160 * np.abs(ours.coefficients - theirs.coefficients).max() < 1e-3
-    assert 160 * np.abs(ours.rest - theirs.rest).max() < 1e-3
+    assert 160 * np.abs(ours.rest - theirs.rest).max() < 1e-5
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 3e38])
@@ -67,10 +67,11 @@ def test_numbers_that_are_none_come_of_no_motion_that_is_believed(wrong, part):
         broken = np.where(rng.random(numbers.shape) < part, np.float32(wrong), numbers)
         flow, scale = (broken, field.scale) if numbers is field.flow else (field.flow, broken)
         motion = fit(FlowField(flow, scale), 9 / 16)
-        assert not motion.connected or np.isfinite([*motion.coefficients, *motion.rest]).all()
+        assert not motion.connected or (wrong == 3e38 and np.isfinite([*motion.coefficients, *motion.rest]).all())
 
 
 def test_a_grid_that_has_no_halves_goes_the_other_road():
     assert compiled.takes((44, 80))
     assert not compiled.takes((43, 80))
     assert not compiled.takes((44, 81))
+    assert not compiled.takes((0, 80))

@@ -60,6 +60,14 @@ def test_unsure_cells_are_not_believed() -> None:
     assert motion.coefficients[:2] * HALF == pytest.approx(TRUE[:2] * HALF, abs=0.3)
 
 
+@pytest.mark.parametrize("part", [0.0, 0.4])
+def test_where_nothing_counts_all_of_it_is_looked_at(part: float) -> None:
+    field = FlowField(flow_of(TRUE), np.full((ROWS, COLUMNS), 0.3, np.float32))
+    motion = fit(field, ASPECT, lambda size: np.full(size[::-1], part))
+    assert motion.coefficients == pytest.approx(TRUE, abs=3e-4)
+    assert motion.connected
+
+
 def test_a_cut_is_not_a_motion() -> None:
     flow = np.random.default_rng(2).normal(0, 40, (2, ROWS, COLUMNS)).astype(np.float32)
     assert not fit(FlowField(flow, np.full((ROWS, COLUMNS), 60.0, np.float32)), ASPECT).connected

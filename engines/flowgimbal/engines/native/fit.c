@@ -1,6 +1,5 @@
-/* Fits the global motion to a field of flow: the compiled road of the server's motion.py, which says what is done and why.
- *
- * The same numbers as there, but for rounding: several hundred small steps, of which each is soon done and dearly called. */
+/* Fits the global motion to a field of flow: the compiled road of the server's motion.py, which says what is done and
+ * why. The same numbers, but for rounding: hundreds of small steps, of which each is soon done and dearly called. */
 
 #include <math.h>
 #include <stddef.h>
@@ -30,7 +29,8 @@ typedef struct {
     Weighed *sorting; /* three times as many as there are values to sort */
 } Work;
 
-/* The first value, from below, with half of the weight up to it: quick selection. What is no number is in nobody's way. */
+/* The first value, from below, with half of the weight up to it: quick selection. What is no number counts as equal to
+ * each it is compared with: there is an end to it, and what it makes of the rest is no motion that is believed. */
 static double median(Weighed *from, int count) {
     Weighed *low = from + count, *high = low + count;
     double half = 0, below = 0;
@@ -131,7 +131,8 @@ static AVX2 void reweighted(
 }
 
 /* The sureness-weighted mean of each 2x2 cells of a flow (2, 2 * rows, 2 * columns), and how sure that is. */
-static AVX2 void gather(const float *flow, const float *scale, int rows, int columns, double stretch, const Work *work) {
+static AVX2 void gather(
+    const float *flow, const float *scale, int rows, int columns, double stretch, const Work *work) {
     int wide = 2 * columns, all = 4 * rows * columns;
     double surest = 0;
     for (int r = 0; r < rows; r++)
@@ -166,13 +167,14 @@ static void expected(const float *scale, const Work *work, double *middle, doubl
     *middle = median(work->sorting, 4 * work->cells);
 }
 
-/* `flow` (2, 2 * rows, 2 * columns) and its `scale`, in pixels; `stretch` makes the picture's pixels of the flow's, down.
- * `how`: the number of rounds, and of those for the rest; the spreads, in pixels, of the first round, of the last one at
- * least, and of the rest's at least. To `found`: coefficients, those of the rest, validity, the error that a typical cell
- * expects, the one that a sure cell expects, and the mean of the squared motion. 0 if there is no memory. */
+/* `flow` (2, 2 * rows, 2 * columns) and its `scale`, in pixels; `stretch` makes the picture's pixels of the flow's,
+ * down. `how`: the number of rounds, and of those for the rest; the spreads, in pixels, of the first round, of the last
+ * one at least, and of the rest's at least. To `found`: coefficients, those of the rest, validity, the error that half
+ * of the cells expect to stay below, the one that the sure cells expect, and the mean of the squared motion. 0 if there
+ * is no memory. */
 int fit(
-    const float *flow, const float *scale, int rows, int columns, double stretch, const Fields *eight, const Fields *rest,
-    const double *how, double *found) {
+    const float *flow, const float *scale, int rows, int columns, double stretch, const Fields *eight,
+    const Fields *rest, const double *how, double *found) {
     int cells = rows * columns;
     size_t sorting = 3 * 4 * (size_t)cells * sizeof(Weighed);
     char *room = malloc(sorting + 7 * (size_t)cells * sizeof(double));

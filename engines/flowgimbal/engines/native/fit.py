@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from flowgimbal.engines import native
 
-MOST_LANES = 16
+MOST_LANES = 16  # as in fit.c
 TOLD = 4  # numbers beside the coefficients
+HOW = 5  # numbers that say how
 
 Numbers = NDArray[np.float64]
 
@@ -24,8 +25,8 @@ class Fields(Structure):
 
     def __init__(self, rows: Numbers, products: Numbers, ridge: Numbers) -> None:
         lanes, _, cells = rows.shape
-        assert lanes <= MOST_LANES
-        assert products.shape == (cells, lanes * (lanes + 1) // 2)
+        if lanes > MOST_LANES or products.shape != (cells, lanes * (lanes + 1) // 2) or ridge.shape != (lanes,):
+            raise ValueError(f"{rows.shape}, {products.shape} and {ridge.shape} do not go together")
         self._kept = tuple(np.ascontiguousarray(table, np.float64) for table in (rows, products, ridge))
         self.cells = cells
         super().__init__(*(table.ctypes.data for table in self._kept), lanes)
@@ -33,7 +34,7 @@ class Fields(Structure):
 
 def takes(cells: tuple[int, ...]) -> bool:
     """Whether it fits a flow of so many rows and columns here."""
-    return not (native.why_not() or any(side % 2 for side in cells))
+    return not (native.why_not() or any(side < 2 or side % 2 for side in cells))
 
 
 def fit(
@@ -48,9 +49,9 @@ def fit(
     """
     flow, scale = np.ascontiguousarray(flow, np.float32), np.ascontiguousarray(scale, np.float32)
     rows, columns = scale.shape[0] // 2, scale.shape[1] // 2
-    assert takes(scale.shape)
-    assert flow.shape == (2, *scale.shape)
-    assert eight.cells == rest.cells == rows * columns
+    if not takes(scale.shape) or flow.shape != (2, *scale.shape) or not eight.cells == rest.cells == rows * columns:
+        raise ValueError(f"a flow of {flow.shape} cannot be fitted with fields of {eight.cells} and {rest.cells} cells")
+    how = np.array(how, np.float64).reshape(HOW)
     found = np.empty(eight.lanes + rest.lanes + TOLD)
     if not _fit()(
         flow.ctypes.data, scale.ctypes.data, rows, columns, stretch, eight, rest, how.ctypes.data, found.ctypes.data

@@ -16,13 +16,10 @@
 #define SURENESS 5.0f
 #define FARTHEST 2.0f
 
-/* What is no number is the least. */
-static inline float held(float value, float least, float most) {
-    float high = value > least ? value : least;
-    return high < most ? high : most;
-}
+/* What is no number stays none: it must not pass for a step, or for sureness. */
+static inline float clamped(float value, float most) { return value < -most ? -most : value > most ? most : value; }
 
-/* The sum of each cell's neighbours up to `reach` cells away, itself among them, in place; what is outside is nought. */
+/* The sum of each cell's neighbours up to `reach` cells away, itself among them, in place; outside all is nought. */
 static inline AVX2 void box(float *cells, int rows, int columns, int reach, float *room) {
     float *line = room, *sums = room + columns + 2 * reach;
     memset(line, 0, (size_t)(columns + 2 * reach) * sizeof(float));
@@ -53,20 +50,6 @@ static AVX2 void smooth(float *flow, const float *weight, const float *whole, in
     }
 }
 
-/* One row of a plane twice as large in both directions, its index `row`: bilinear between cells' centres. */
-static AVX2 void enlarged(const float *plane, int rows, int columns, int row, float *line, float *out) {
-    int near = row / 2, far = row % 2 ? near + 1 : near - 1;
-    const float *one = plane + (ptrdiff_t)near * columns;
-    const float *other = far < 0 || far == rows ? one : plane + (ptrdiff_t)far * columns;
-    for (int c = 0; c < columns; c++) line[c + 1] = 0.75f * one[c] + 0.25f * other[c];
-    line[0] = line[1];
-    line[columns + 1] = line[columns];
-    for (int c = 0; c < columns; c++) {
-        out[2 * c] = 0.75f * line[c + 1] + 0.25f * line[c];
-        out[2 * c + 1] = 0.75f * line[c + 1] + 0.25f * line[c + 2];
-    }
-}
-
 /* Of every second pixel of a row, its index `y`: the slope across and down, and what the moved picture leaves of it. */
 static AVX2 void compared(
     const float *first, const float *second, int height, int width, int y, const float *move_x, const float *move_y,
@@ -76,8 +59,8 @@ static AVX2 void compared(
     for (int j = 0; j < width / 2; j++) {
         float x = move_x[j] + (float)(2 * j), y_there = move_y[j] + (float)y;
         float inside = x > 0 && x < most_x && y_there > 0 && y_there < most_y; /* not so if it is no number */
-        x = held(x, 0, most_x);
-        y_there = held(y_there, 0, most_y);
+        x = within(x, 0, most_x);
+        y_there = within(y_there, 0, most_y);
         int column = (int)x, row = (int)y_there;
         float right = x - (float)column, low = y_there - (float)row;
         const float *at = second + (ptrdiff_t)row * width + column;
@@ -115,8 +98,8 @@ static AVX2 void solved(const float *terms, int cells, float *step, float *tell)
         float yy = part * at[2 * cells] - my * my + 1e-4f, xt = part * at[3 * cells] - mx * mt;
         float yt = part * at[4 * cells] - my * mt, tt = part * at[5 * cells] - mt * mt;
         float determinant = xx * yy - xy * xy, trace = xx + yy;
-        step[i] = held((yy * xt - xy * yt) / (determinant + 1e-7f), -FARTHEST, FARTHEST);
-        step[cells + i] = held((xx * yt - xy * xt) / (determinant + 1e-7f), -FARTHEST, FARTHEST);
+        step[i] = clamped((yy * xt - xy * yt) / (determinant + 1e-7f), FARTHEST);
+        step[cells + i] = clamped((xx * yt - xy * xt) / (determinant + 1e-7f), FARTHEST);
         tell[i] = trace;
         tell[cells + i] = determinant / trace + 1e-6f;
         tell[2 * cells + i] = (tt > 0 ? tt : 0) + 1e-4f;
@@ -136,7 +119,7 @@ AVX2 int polish(
     float *terms = room, *start = terms + TERMS * cells, *weight = start + 2 * cells, *whole = weight + cells;
     float *move_x = whole + cells, *move_y = move_x + wide, *slope_x = move_y + wide, *slope_y = slope_x + wide;
     float *left = slope_y + wide, *aside = left + wide;
-    for (size_t i = 0; i < cells; i++) whole[i] = weight[i] = expf(-held(log_scale[i], -SURENESS, SURENESS));
+    for (size_t i = 0; i < cells; i++) whole[i] = weight[i] = expf(-clamped(log_scale[i], SURENESS));
     box(whole, rows, columns, REACH, aside);
     memcpy(start, flow, 2 * cells * sizeof(float));
     smooth(start, weight, whole, rows, columns, aside);

@@ -25,8 +25,9 @@ def polish(first: Tensor, second: Tensor, matched: Tensor, log_scale: Tensor) ->
     _, _, height, width = first.shape
     rows, columns = height // STRIDE, width // STRIDE
     inputs = [np.ascontiguousarray(each, np.float32) for each in (first, second, matched, log_scale)]
-    assert [each.size for each in inputs] == [height * width, height * width, 2 * rows * columns, rows * columns]
-    assert (height % STRIDE, width % STRIDE) == (0, 0)
+    shapes = [(1, 1, STRIDE * rows, STRIDE * columns)] * 2 + [(1, 2, rows, columns), (1, 1, rows, columns)]
+    if [each.shape for each in inputs] != shapes:
+        raise ValueError(f"{', '.join(str(each.shape) for each in inputs)} do not go together")
     change, step, tell = outputs = [np.empty((1, lanes, rows, columns), np.float32) for lanes in (2, 2, 3)]
     pictures, fields = ([each.ctypes.data for each in some] for some in (inputs[:2], [*inputs[2:], *outputs]))
     if not _polish()(*pictures, height, width, *fields):

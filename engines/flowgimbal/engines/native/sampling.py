@@ -32,8 +32,8 @@ def sample(
     places = np.ascontiguousarray(places, np.float32)
     rows, columns = places.shape[:2]
     height, width = plane.shape
-    assert out.shape == plane.shape
-    assert out.flags.c_contiguous
+    if out.shape != plane.shape or not out.flags.c_contiguous:
+        raise ValueError(f"a plane of {plane.shape} cannot be sampled into {out.shape}")
     _sample()(
         plane.ctypes.data, plane.strides[0], height, width, places.ctypes.data, rows, columns, *span, out.ctypes.data
     )

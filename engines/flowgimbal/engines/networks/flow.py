@@ -21,9 +21,7 @@ from torch.nn import functional as F
 from flowgimbal.engines.networks import blocks
 from flowgimbal.engines.networks.blocks import conv, standardise
 from flowgimbal.engines.networks.polish import Polish, soften
-from flowgimbal.engines.shapes import KEYS, STRIDE
-
-BLOCK = 16  # channels that a CPU convolves at a time: an input of another number is convolved twice as slowly
+from flowgimbal.engines.shapes import BLOCK, KEYS, LEVELS, STRIDE
 
 
 class Features(NamedTuple):
@@ -109,9 +107,13 @@ class FlowNetwork(nn.Module):
         super().__init__()
         _, eighth, sixteenth = KEYS
         self.encoder = Encoder()
-        self.coarse = Refiner(radius=4, context=2 * sixteenth, hidden_in=0, hidden_out=32, widths=(80, 80))
-        self.middle = Refiner(radius=2, context=2 * eighth, hidden_in=32, hidden_out=32, widths=(64, 64))
-        self.fine = Refiner(radius=1, context=0, hidden_in=32, hidden_out=24, widths=(32,))
+        self.coarse = Refiner(
+            radius=LEVELS["coarse"].radius, context=2 * sixteenth, hidden_in=0, hidden_out=32, widths=(80, 80)
+        )
+        self.middle = Refiner(
+            radius=LEVELS["middle"].radius, context=2 * eighth, hidden_in=32, hidden_out=32, widths=(64, 64)
+        )
+        self.fine = Refiner(radius=LEVELS["fine"].radius, context=0, hidden_in=32, hidden_out=24, widths=(32,))
         self.polish = Polish(hidden_in=24)
 
     def forward(

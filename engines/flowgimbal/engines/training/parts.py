@@ -1,7 +1,7 @@
-"""The flow network in three parts, so that a CPU may go another road in the middle one: matching, step, gate.
+"""The flow network taken apart: its convolutions as ONNX, what is between them left to compiled code.
 
-The middle one, the polishing step's least squares, is many small operations on the pictures themselves, which a
-compiled loop does in a quarter of the time (``native/polish.c``). Run one after the other, the parts are the network.
+Between convolutions it compares maps, warps them and solves small systems: many operations on little, which compiled
+loops do in a fraction of the time (``native/compare.c``, ``native/polish.c``). ``onnx_flow.py`` puts the two together.
 """
 
 from __future__ import annotations
@@ -9,48 +9,55 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flowgimbal.engines.shapes import FEATURES, MATCHED, STEPPED
+from flowgimbal.engines.shapes import FEATURES, LEVELS, POLISHED, SHARPNESS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-GATED = "polish.body.0.weight"  # the convolution that sees both
-
 
 def parts(network: bytes) -> dict[str, bytes]:
-    """``network``, the flow network as ONNX in whatever precision, taken apart: match, step, gate.
+    """``network``, the flow network as ONNX in whatever precision: its parts by name.
 
-    ``match`` gives the matched flow and the log of its scale, what is hidden of them, and the features to keep;
-    ``step`` takes the kept picture and the new one, flow and log of scale; ``gate`` what both of them gave.
+    ``encode`` gives the features of ``luma``. Each of LEVELS takes ``seen``, what its convolutions look at, and gives
+    their ``head`` (update of the flow, log of its scale) and what is ``hidden``; in its file's metadata is the
+    SHARPNESS of its best match. ``gate`` takes POLISHED and gives flow and log of scale.
     """
     import onnx
     from onnx.utils import Extractor
 
     whole = onnx.shape_inference.infer_shapes(onnx.load_from_string(network))
     source = {output: node for node in whole.graph.node for output in node.output}
-    seen = next(node for node in whole.graph.node if node.op_type == "Conv" and node.input[1].startswith(GATED))
-    while seen.op_type != "Concat":  # it may be put into bytes and back
-        seen = source[seen.input[0]]
-    hidden, change, step, log_tell, log_scale = seen.input
-    (tell,) = source[log_tell].input  # its logarithm is left to the gate
-    matched = source[change].input[1]
-    names = dict(zip((matched, log_scale, hidden, change, step, tell), (*MATCHED, "hidden", *STEPPED), strict=True))
-    features = [f"new_{name}" for name in FEATURES]
+    numbers = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in whole.graph.initializer}
     extractor = Extractor(whole)
 
-    def part(inputs: list[str], outputs: list[str], **same: str) -> bytes:
-        extracted: bytes = renamed(extractor.extract_model(inputs, outputs), names | same).SerializeToString()
-        return extracted
+    def convolution(weights: str) -> Any:
+        return next(node for node in whole.graph.node if node.op_type == "Conv" and node.input[1].startswith(weights))
 
-    before, now = FEATURES[0], features[0]
-    return {
-        "match": part(["luma", *FEATURES], [matched, log_scale, hidden, *features]),
-        "step": part([before, now, matched, log_scale], [change, step, tell], luma=before),  # it is asked for its size
-        "gate": part([matched, log_scale, hidden, change, step, tell], ["flow", "log_scale"]),
-    }
+    def joined(node: Any) -> Any:
+        while node.op_type != "Concat":  # it may be put into bytes and back
+            node = source[node.input[0]]
+        return node
+
+    def part(inputs: Mapping[str, str], outputs: Mapping[str, str]) -> ModelProto:
+        return _renamed(extractor.extract_model(list(inputs), list(outputs)), {**inputs, **outputs})
+
+    features = [f"new_{name}" for name in FEATURES]
+    made = {"encode": part({"luma": "luma"}, {name: name for name in features})}
+    for level in LEVELS:
+        head = convolution(f"{level}.head.")
+        seen = joined(convolution(f"{level}.body.0."))
+        made[level] = part({seen.output[0]: "seen"}, {head.output[0]: "head", head.input[0]: "hidden"})
+        sharpness = float(numbers[f"{level}.sharpness"])
+        onnx.helper.set_model_props(made[level], {SHARPNESS: repr(sharpness)})
+    hidden, change, step, log_tell, log_scale = joined(convolution("polish.body.0.")).input
+    (tell,) = source[log_tell].input  # its logarithm is left to the gate
+    matched = source[change].input[1]
+    seams = dict(zip((matched, log_scale, hidden, change, step, tell), POLISHED, strict=True))
+    made["gate"] = part(seams, {name: name for name in ("flow", "log_scale")})
+    return {name: model.SerializeToString() for name, model in made.items()}
 
 
-def renamed(model: ModelProto, names: Mapping[str, str]) -> ModelProto:
+def _renamed(model: ModelProto, names: Mapping[str, str]) -> ModelProto:
     """``model`` with other names for some of its tensors."""
     graph: Any = model.graph
     for node in graph.node:

@@ -1,8 +1,9 @@
 """The flow network in 8 bits for CPUs: ``flowgimbal train quantise --photos DIR --out FOLDER``.
 
-It is written in parts (``parts.py``). Convolutions and their rectifiers take bytes, with scales found on rendered
-scenes (the photos that train the network). Both ends stay in float: what looks at the picture itself, and what ends in
-numbers that are used as such: the means over matches, the heads that say flow, sureness and gate, the least squares.
+It is written whole and in parts (``parts.py``). Convolutions and their rectifiers take bytes, with scales found on
+rendered scenes (the photos that train the network). Both ends stay in float: what looks at the picture itself, and what
+ends in numbers that are used as such: the means over matches, the heads that say flow, sureness and gate, the least
+squares.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from flowgimbal.engines.training.parts import parts
 from flowgimbal.engines.training.scenes import SceneMaker, load_photos
 from flowgimbal.engines.weights import load
 
-EXACT = ("encoder.quarter.1.", "encoder.keys.0.", "polish.head.")  # layers that stay in float
+EXACT = ("encoder.quarter.1.", "encoder.keys.0.")  # layers that stay in float
 FEWEST = 8  # output channels of a convolution that need not
 SEED = 5
 
@@ -113,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos, searched recursively")
     parser.add_argument("--flow", type=Path, help="the network in float32 (default: the one that is shipped)")
     parser.add_argument("--pairs", type=int, default=64, help="rendered pairs to find the scales on (%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write the three parts to")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write it to, whole and in parts")
     args = parser.parse_args(argv)
     photos = sorted(p for p in args.photos.rglob("*") if p.suffix in {".jpg", ".png"})
     photos = [p for p in photos if not p.name.startswith(HELD_OUT)]
@@ -122,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     onnx = args.flow.read_bytes() if args.flow else load("flow.onnx")
     small = quantise(onnx, calibration(onnx, load_photos(photos), args.pairs))
     args.out.mkdir(parents=True, exist_ok=True)
-    for name, part in parts(small).items():
+    for name, part in {"flow": small, **parts(small)}.items():
         (args.out / f"{name}.onnx").write_bytes(part)
         sys.stdout.write(f"{name}.onnx  {len(part) / 1e6:.2f} MB  sha256 {hashlib.sha256(part).hexdigest()}\n")
     return 0
