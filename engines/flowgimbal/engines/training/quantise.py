@@ -31,7 +31,7 @@ from flowgimbal.engines.training.parts import parts
 from flowgimbal.engines.training.scenes import SceneMaker, load_photos
 from flowgimbal.engines.weights import load
 
-EXACT = ("encoder.quarter.1.", "encoder.keys.0.")  # layers that stay in float
+EXACT = ("encoder.quarter.", "encoder.keys.0.", "polish.")  # layers that stay in float
 FEWEST = 8  # output channels of a convolution that need not
 SEED = 5
 
