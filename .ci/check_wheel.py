@@ -55,11 +55,11 @@ def complaints(wheel: Path) -> list[str]:
         found.append(f"{size} bytes; at most {MAX_WHEEL_BYTES} are sane")
     wanted = [f"flowgimbal/{package}/py.typed" for package in SUBPACKAGES]
     found += [f"{name} is missing" for name in wanted if name not in names]
-    if not any(name.startswith("flowgimbal/engines/weights/") and name.endswith(".onnx") for name in names):
-        found.append("no weights inside")
+    weights = ["flow.onnx", "warp_dense.onnx", *(f"int8/{part}.onnx" for part in ("flow", "encode", "fine", "gate"))]
+    found += [f"{name} is missing" for name in weights if f"flowgimbal/engines/weights/{name}" not in names]
     able = shutil.which("cc") and platform.machine() == "x86_64"
     if able and "flowgimbal/engines/native/native.library" not in names:
-        found.append("there is a C compiler for x86-64, and and nothing was compiled")
+        found.append("there is a C compiler for x86-64, and nothing was compiled")
     page = [f"flowgimbal/client/web/assets/{name}" for name in ("index.html", "page.css", "page.js")]
     found += [f"{name} is missing" for name in page if name not in names]
     for tail in ("/LICENSE", "/NOTICE"):

@@ -270,3 +270,14 @@ def test_a_strip_is_small():
     assert len(data) < 200_000
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (270, 1440, 3)
+
+
+def test_results_are_made_again_when_what_makes_frames_changes():
+    counted = {str(path.relative_to(variants.ROOT)) for path in variants._code()}
+    engines = "engines/flowgimbal/engines"
+    assert {
+        f"{engines}/native/fit.c",
+        f"{engines}/weights/int8/gate.onnx",
+        f"{engines}/weights/forecast.npz",
+    } <= counted
+    assert not any("/training/" in path or "/half/" in path for path in counted)
