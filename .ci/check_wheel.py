@@ -55,7 +55,8 @@ def complaints(wheel: Path) -> list[str]:
         found.append(f"{size} bytes; at most {MAX_WHEEL_BYTES} are sane")
     wanted = [f"flowgimbal/{package}/py.typed" for package in SUBPACKAGES]
     found += [f"{name} is missing" for name in wanted if name not in names]
-    weights = ["flow.onnx", "warp_dense.onnx", *(f"int8/{part}.onnx" for part in ("flow", "encode", "fine", "gate"))]
+    parts = ("flow", "encode", "coarse", "middle", "fine", "gate")
+    weights = ["flow.onnx", "warp_dense.onnx", "forecast.npz", *(f"int8/{part}.onnx" for part in parts)]
     found += [f"{name} is missing" for name in weights if f"flowgimbal/engines/weights/{name}" not in names]
     able = shutil.which("cc") and platform.machine() == "x86_64"
     if able and "flowgimbal/engines/native/native.library" not in names:

@@ -12,7 +12,7 @@ from flowgimbal.engines import native, weights
 from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.gpu.opening import GPU_ENGINES, find
 from flowgimbal.engines.onnx import WARPS, OnnxEngine
-from flowgimbal.engines.onnx_flow import IN_PARTS, PARTS, WHOLE, flow_times
+from flowgimbal.engines.onnx_flow import IN_PARTS, PARTS, WHOLE, flow_times, forms
 
 
 def describe() -> list[str]:
@@ -38,7 +38,8 @@ def describe() -> list[str]:
         f"  flow in {form:<22} {seconds * 1e3:.1f} ms a picture, measured now{', used' * (form == fastest)}"
         for form, seconds in times.items()
     ]
-    lines.append(f"  compiled parts {'not used: ' + native.why_not() if native.why_not() else 'used'}")
+    lines += [f"  flow in {form:<22} not used: it is damaged, or wrong here" for form in forms() if form not in times]
+    lines.append(f"  compiled library {'not used: ' + native.why_not() if native.why_not() else 'used'}")
     parts = (f"{folder}/{part}.onnx" for folder in IN_PARTS.values() for part in PARTS)
     warps = (f"warp_{warp}.onnx" for warp in WARPS)
     for file in (*WHOLE.values(), *parts, *warps, "components.npz", "forecast.npz"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -11,24 +13,28 @@ import cv2
 import numpy as np
 
 from flowgimbal.engines import native
-from flowgimbal.engines.engine import FlowField, Luma, Memory, flow_size
+from flowgimbal.engines.engine import EngineError, FlowField, Luma, Memory, flow_size
 from flowgimbal.engines.native.compare import compare
 from flowgimbal.engines.native.polish import polish
 from flowgimbal.engines.onnx_session import Tensor, open_session, run
 from flowgimbal.engines.shapes import FEATURES, KEYS, LEVELS, POLISHED, SHARPNESS, STRIDE
 
+logger = logging.getLogger(__name__)
+
 WHOLE = {"fp32": "flow.onnx", "int8": "int8/flow.onnx"}  # files by form, the exact one first
 IN_PARTS = {"int8, compiled between": "int8"}  # folders of PARTS, which ``training/parts.py`` makes
 PARTS = ("encode", *LEVELS, "gate")
 TRIALS = 15
-WRONG = 0.02  # pixels between the flows of two forms that tell of an overflow
+SHARPEST = 40.0  # beyond it exponentials of costs leave what compare.c counts with
+WRONG = 0.02  # pixels between the flows of two forms, in the middle, that tell of an overflow
+UNLIKE = 0.5  # and between the logarithms of their scales
 
 
 class OnnxFlow:
     """The flow network; its memory is what it matches of a picture."""
 
     def __init__(self, form: str = "") -> None:
-        """``form`` is one of ``forms()``; without one, what is the fastest on this machine."""
+        """``form`` is one of ``forms()``; without one, what is the fastest on this machine. Raises EngineError."""
         form = form or min(flow_times(), key=flow_times().__getitem__)
         self._network: Callable[[dict[str, Tensor]], list[Tensor]]
         self._network = _InParts(IN_PARTS[form]) if form in IN_PARTS else partial(run, open_session(WHOLE[form]))
@@ -53,12 +59,20 @@ class _InParts:
     """
 
     def __init__(self, folder: str) -> None:
+        if why := native.why_not():
+            raise EngineError(f"the flow network cannot be run in parts: the compiled library is not used: {why}")
         sessions = {name: open_session(f"{folder}/{name}.onnx") for name in PARTS}
         self._encode, self._gate = sessions["encode"], sessions["gate"]
         self._levels = [(sessions[name], level, _sharpness(sessions[name])) for name, level in LEVELS.items()]
 
     def __call__(self, inputs: dict[str, Tensor]) -> list[Tensor]:
-        """Flow, log of its scale, and the features that are to be kept."""
+        """Flow, log of its scale, and the features that are to be kept. Raises EngineError."""
+        try:
+            return self._measure(inputs)
+        except (ValueError, MemoryError) as error:
+            raise EngineError(f"the compiled part of the flow network failed: {error}") from error
+
+    def _measure(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         picture, *keys = now = run(self._encode, {"luma": inputs["luma"]})
         before: tuple[Tensor, Tensor] | None = None
         firsts = [inputs[name] for name in FEATURES[1:]]
@@ -76,7 +90,14 @@ class _InParts:
 
 
 def _sharpness(session: Any) -> float:
-    return float(session.get_modelmeta().custom_metadata_map[SHARPNESS])
+    told = session.get_modelmeta().custom_metadata_map.get(SHARPNESS, "nothing")
+    try:
+        sharpness = float(told)
+    except ValueError:
+        sharpness = math.nan
+    if not 0 < sharpness < SHARPEST:
+        raise EngineError(f"a part of the flow network says {told} of its {SHARPNESS}: install flowgimbal again")
+    return sharpness
 
 
 def forms() -> list[str]:
@@ -95,8 +116,17 @@ def flow_times() -> dict[str, float]:
     noise = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8 + 1), np.uint8)
     wide = np.asarray(cv2.resize(noise, (width + 8, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     first, second = wide[:, 8:], wide[:, 5:-3]  # moved by three pixels
-    flows = {form: OnnxFlow(form) for form in forms()}
-    memories = {form: flow.flow(first, None)[1] for form, flow in flows.items()}
+    flows: dict[str, OnnxFlow] = {}
+    memories: dict[str, Memory] = {}
+    for form in forms():
+        try:
+            flow = OnnxFlow(form)
+            memories[form] = flow.flow(first, None)[1]
+            flows[form] = flow
+        except EngineError as error:
+            if not flows:
+                raise  # the exact one is needed
+            logger.warning("the flow network is not run in %s: %s", form, error)
     spent: dict[str, list[float]] = {form: [] for form in flows}
     fields: dict[str, FlowField | None] = {}
     for _ in range(TRIALS):  # in turns, so that what else goes on touches all alike
@@ -104,10 +134,16 @@ def flow_times() -> dict[str, float]:
             began = time.thread_time()
             fields[form], _ = flow.flow(second, memories[form])
             spent[form].append(time.thread_time() - began)
-    found = {form: field.flow for form, field in fields.items() if field}
-    exact = next(iter(found.values()))
-    right = [form for form, each in found.items() if np.median(np.abs(each - exact)) < WRONG]
+    exact, *_ = (field for field in fields.values() if field)
+    right = [form for form, field in fields.items() if field and _alike(field, exact)]
     return {form: float(np.median(spent[form])) for form in right}
+
+
+def _alike(field: FlowField, exact: FlowField) -> bool:
+    """Whether a form measured what the exact one did: nearly everywhere, and as surely."""
+    apart = np.abs(field.flow - exact.flow)
+    surer = np.abs(np.log(field.scale / exact.scale))
+    return bool(np.median(apart) < WRONG and np.quantile(apart, 0.9) < 10 * WRONG and np.median(surer) < UNLIKE)
 
 
 def _blank(height: int, width: int) -> list[Tensor]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flowgimbal.engines import onnx_flow
+from flowgimbal.engines import native, onnx_flow, weights
 from flowgimbal.engines.dis import DisFlow
 from flowgimbal.engines.engine import FlowField, FlowMeter, flow_size
 from flowgimbal.engines.host import shrink
@@ -42,7 +42,7 @@ def test_a_shifted_texture_is_measured(meter: FlowMeter, dx: int, dy: int) -> No
     assert np.median(inner[1]) == pytest.approx(dy, abs=0.35)
 
 
-def test_the_fastest_precision_that_is_right_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastest_form_that_is_right_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     times = onnx_flow.flow_times()
     assert "fp32" in times  # the exact one is always right
     assert set(times) <= set(onnx_flow.forms())
@@ -50,13 +50,35 @@ def test_the_fastest_precision_that_is_right_is_used(monkeypatch: pytest.MonkeyP
     opened: list[str] = []
     real = onnx_flow.open_session
     monkeypatch.setattr(onnx_flow, "open_session", lambda name: (opened.append(name), real(name))[1])
-    for fastest in ("fp32", "int8"):
+    for fastest in onnx_flow.forms():
         monkeypatch.setattr(onnx_flow, "flow_times", lambda fastest=fastest: {"fp32": 2.0, "int8": 2.0, fastest: 1.0})
         OnnxFlow()
-    assert opened == ["flow.onnx", "int8/flow.onnx"]
+    parts = [] if native.why_not() else [f"int8/{part}.onnx" for part in onnx_flow.PARTS]
+    assert opened == ["flow.onnx", "int8/flow.onnx", *parts]
 
 
-def test_a_precision_that_overflows_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(bool(native.why_not()), reason=f"no compiled road: {native.why_not()}")
+@pytest.mark.parametrize("damage", ["missing", "cut off", "another one", "another kind"])
+def test_a_damaged_part_costs_its_form_alone(monkeypatch: pytest.MonkeyPatch, damage: str, caplog: Any) -> None:
+    load = weights.load
+
+    def damaged(name: str) -> bytes:
+        if name != "int8/coarse.onnx":
+            return load(name)
+        if damage == "missing":
+            raise FileNotFoundError(name)
+        return (
+            load(name)[:1000]
+            if damage == "cut off"
+            else load({"another one": "int8/fine.onnx"}.get(damage, "warp_dense.onnx"))
+        )
+
+    monkeypatch.setattr(weights, "load", damaged)
+    assert list(onnx_flow.flow_times.__wrapped__()) == ["fp32", "int8"]
+    assert "compiled between" in caplog.text
+
+
+def test_a_form_that_overflows_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     flow = OnnxFlow.flow
 
     def overflowing(self: OnnxFlow, luma: np.ndarray, memory: Any) -> Any:

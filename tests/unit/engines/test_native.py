@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowgimbal.engines import info, native
+from flowgimbal.engines import info, native, onnx_flow
+from flowgimbal.engines.engine import EngineError
 from flowgimbal.engines.native import fit, sampling
+from flowgimbal.engines.onnx_flow import OnnxFlow
 
 ROOT = Path(__file__).parents[3]
 SOURCES = sorted(path.name for path in (ROOT / "engines/flowgimbal/engines/native").glob("*.[ch]"))
@@ -22,8 +24,8 @@ SOURCES = sorted(path.name for path in (ROOT / "engines/flowgimbal/engines/nativ
 
 def forget() -> None:
     """The library is looked for anew."""
-    native.why_not.cache_clear()
-    native._library.cache_clear()
+    for cached in (native.why_not, native._library, onnx_flow.flow_times):
+        cached.cache_clear()
 
 
 compiled = pytest.mark.skipif(bool(native.why_not()), reason=f"no compiled road: {native.why_not()}")
@@ -36,7 +38,12 @@ def test_without_the_library_it_says_why_and_takes_nothing(monkeypatch, tmp_path
         assert "no C compiler" in native.why_not()
         assert not sampling.takes(np.zeros((40, 40), np.uint8))
         assert not fit.takes((44, 80))
-        assert any(line.startswith("  compiled parts") and "not used" in line for line in info.describe())
+        assert onnx_flow.forms() == ["fp32", "int8"]
+        with pytest.raises(EngineError, match="no C compiler"):
+            OnnxFlow("int8, compiled between")
+        assert any(
+            line.startswith("  compiled library not used") and "no C compiler" in line for line in info.describe()
+        )
         forget()
         native.LIBRARY.write_bytes(b"not a library")
         assert "does not load" in native.why_not()

@@ -52,8 +52,14 @@ def by_torch(first: np.ndarray, second: np.ndarray, level: Level, before: Before
     return torch.cat([cost, *context, hidden, flow, match], 1).numpy(), (flow + match).numpy()
 
 
-@pytest.mark.parametrize(("level", "channels"), list(zip(LEVELS, reversed(KEYS), strict=True)))
-@pytest.mark.parametrize(("rows", "columns"), [(44, 80), (22, 40), (2, 2), (6, 30)])
+EVEN = [(44, 80), (80, 44), (22, 40), (2, 2), (6, 30)]
+SIZES = {"coarse": [*EVEN, (11, 20), (1, 1), (3, 5)], "middle": EVEN, "fine": EVEN}
+
+
+@pytest.mark.parametrize(
+    ("level", "channels", "rows", "columns"),
+    [(level, keys, *size) for level, keys in zip(LEVELS, reversed(KEYS), strict=True) for size in SIZES[level]],
+)
 def test_a_level_sees_what_it_sees_by_torch(level, channels, rows, columns):
     first, second, before = scene(np.random.default_rng(0), channels, rows, columns, level == "coarse")
     seen, guess = compare(first, second, LEVELS[level], SHARPNESS, before)
@@ -81,6 +87,10 @@ def test_what_does_not_go_together_is_refused():
         compare(first, second[..., 1:], LEVELS["fine"], SHARPNESS, before)
     with pytest.raises(ValueError, match="level before"):
         compare(first, second, LEVELS["fine"], SHARPNESS, (before[0][..., 1:], before[1]))
+    with pytest.raises(ValueError, match="level before"):
+        compare(first, second, LEVELS["fine"], SHARPNESS, (before[0], before[1][:0]))
+    with pytest.raises(ValueError, match="cannot be compared"):
+        compare(first.repeat(2, 0), second.repeat(2, 0), LEVELS["fine"], SHARPNESS, None)
 
 
 def test_with_compiled_parts_the_network_measures_the_same(monkeypatch):

@@ -1,8 +1,7 @@
 """The compiled roads: what takes many small steps a frame, in C, where that was built and the processor can go it.
 
 ``sampling.c`` moves pixels for ``engines/sampling.py``, ``compare.c`` and ``polish.c`` are parts of the flow network
-(``onnx_flow.py``), ``fit.c`` finds the motion for the server's ``motion.py``; each has another road, which is taken
-elsewhere.
+(``onnx_flow.py``), ``fit.c`` finds the motion for the server's ``motion.py``; each has another road, taken elsewhere.
 ``engines/compile_native.py`` builds them when the package is installed, if there is a C compiler. The library has no
 Python in it, and is called through ctypes, which gives the interpreter's lock away meanwhile.
 """

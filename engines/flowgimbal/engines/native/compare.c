@@ -17,9 +17,9 @@ typedef struct {
     int channels, rows, columns;
 } Size;
 
-/* e to the power of `x`, to seven digits: the polynomial of Cephes' expf, without a branch, so that the compiler makes
- * eight at a time. */
-static inline float power(float x) {
+/* e to the power of `x`, to seven digits, up to 87 and no less than -87: the polynomial of Cephes' expf, without a
+ * branch, so that the compiler makes eight at a time. */
+static inline float exponential(float x) {
     x = within(x, -87, 87);
     float whole = floorf(x * 1.44269504f + 0.5f);
     x = x - whole * 0.693359375f + whole * 2.12194440e-4f;
@@ -91,7 +91,7 @@ static AVX2 void matched(const float *cost, int cells, int radius, float sharpne
     for (int dy = -radius; dy <= radius; dy++)
         for (int dx = -radius; dx <= radius; dx++, cost += cells)
             for (int i = 0; i < cells; i++) {
-                float weight = power((cost[i] - 1) * sharpness);
+                float weight = exponential((cost[i] - 1) * sharpness);
                 match[i] += (float)dx * weight;
                 match[cells + i] += (float)dy * weight;
                 whole[i] += weight;
@@ -103,7 +103,7 @@ static AVX2 void matched(const float *cost, int cells, int radius, float sharpne
 }
 
 /* `first` and `second` are the keys to match, of `channels`, a multiple of TOGETHER; `flow` (2, rows / 2, columns / 2)
- * and `hidden` (hiddens, rows / 2, columns / 2) what the level before said, or null. Fills `seen` (lanes, rows,
+ * and `hidden` (hiddens, rows / 2, columns / 2) what the level before said, in its own cells, or null. Fills `seen` (lanes, rows,
  * columns): the cost volume; with `context` the keys, the second ones moved; what was hidden; flow and best match;
  * noughts. And `guess` (2, rows, columns), flow and match together. 0 if there is no memory. */
 AVX2 int compare(

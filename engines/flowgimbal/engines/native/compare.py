@@ -26,22 +26,18 @@ def compare(
     best match, and as many of nought as make the number a multiple of BLOCK.
 
     ``first`` and ``second`` are the keys to match, (1, channels, rows, columns); ``before`` is what the level before
-    said, flow in its cells (1, 2, rows / 2, columns / 2) and hidden state (1, n, rows / 2, columns / 2).
+    said: flow in that level's cells (1, 2, rows / 2, columns / 2) and hidden state (1, n, rows / 2, columns / 2).
     """
     _, channels, rows, columns = first.shape
     flow, hidden = before or (None, None)
     hiddens = 0 if hidden is None else hidden.shape[1]
     used = (2 * level.radius + 1) ** 2 + 2 * channels * level.context + hiddens + 4
     lanes = used + -used % BLOCK
-    if first.shape != second.shape or channels % TOGETHER:
+    if first.shape != second.shape or len(first) != 1 or channels % TOGETHER:
         raise ValueError(f"maps of {first.shape} and {second.shape} cannot be compared")
-    half = rows // 2, columns // 2
-    if (
-        flow is not None
-        and hidden is not None
-        and not (flow.shape == (1, 2, *half) and hidden.shape[2:] == half and rows % 2 == columns % 2 == 0)
-    ):
-        raise ValueError(f"a flow of {flow.shape} is not that of the level before {first.shape}")
+    shapes = (1, 2, rows // 2, columns // 2), (1, hiddens, rows // 2, columns // 2)
+    if before and (tuple(each.shape for each in before) != shapes or rows % 2 or columns % 2):
+        raise ValueError(f"{before[0].shape} and {before[1].shape} are not of the level before {first.shape}")
     inputs = [
         each if each is None else np.ascontiguousarray(each, np.float32) for each in (first, second, flow, hidden)
     ]

@@ -24,8 +24,13 @@ class Fields(Structure):
     _fields_ = (("_rows", c_void_p), ("_products", c_void_p), ("_ridge", c_void_p), ("lanes", c_int))
 
     def __init__(self, rows: Numbers, products: Numbers, ridge: Numbers) -> None:
-        lanes, _, cells = rows.shape
-        if lanes > MOST_LANES or products.shape != (cells, lanes * (lanes + 1) // 2) or ridge.shape != (lanes,):
+        lanes, axes, cells = rows.shape
+        if (
+            lanes > MOST_LANES
+            or axes != 2
+            or products.shape != (cells, lanes * (lanes + 1) // 2)
+            or ridge.shape != (lanes,)
+        ):
             raise ValueError(f"{rows.shape}, {products.shape} and {ridge.shape} do not go together")
         self._kept = tuple(np.ascontiguousarray(table, np.float64) for table in (rows, products, ridge))
         self.cells = cells

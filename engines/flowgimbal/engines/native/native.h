@@ -11,7 +11,8 @@ static inline float within(float value, float least, float most) {
     return high < most ? high : most;
 }
 
-/* One row of a plane twice as large in both directions, its index `row`: bilinear between cells' centres. */
+/* One row, its index `row`, of a plane (rows, columns) made twice as large in both directions: bilinear between cells'
+ * centres. `line` has room for columns + 2. */
 static inline AVX2 void enlarged(const float *plane, int rows, int columns, int row, float *line, float *out) {
     int near = row / 2, far = row % 2 ? near + 1 : near - 1;
     const float *one = plane + (ptrdiff_t)near * columns;

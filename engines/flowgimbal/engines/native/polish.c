@@ -11,8 +11,8 @@
 
 #define CELL 4 /* pixels across; every second one is looked at, down and across */
 #define TERMS 9
-#define WINDOW 2 /* cells to either side: of a window of least squares */
-#define REACH 3  /* and of smoothing */
+#define WINDOW_REACH 2 /* cells to either side: of a window of least squares */
+#define SMOOTH_REACH 3 /* and of smoothing */
 #define SURENESS 5.0f
 #define FARTHEST 2.0f
 
@@ -45,7 +45,7 @@ static AVX2 void smooth(float *flow, const float *weight, const float *whole, in
     int cells = rows * columns;
     for (int axis = 0; axis < 2; axis++, flow += cells) {
         for (int i = 0; i < cells; i++) flow[i] *= weight[i];
-        box(flow, rows, columns, REACH, room);
+        box(flow, rows, columns, SMOOTH_REACH, room);
         for (int i = 0; i < cells; i++) flow[i] /= whole[i];
     }
 }
@@ -90,7 +90,7 @@ static AVX2 void added(const float *x, const float *y, const float *t, int colum
 
 /* Solves each cell's window: the step (2, cells), and three numbers that tell how far to trust it (3, cells). */
 static AVX2 void solved(const float *terms, int cells, float *step, float *tell) {
-    const float part = 1.0f / (4 * (2 * WINDOW + 1) * (2 * WINDOW + 1));
+    const float part = 1.0f / (4 * (2 * WINDOW_REACH + 1) * (2 * WINDOW_REACH + 1));
     for (int i = 0; i < cells; i++) {
         const float *at = terms + i;
         float mx = part * at[6 * cells], my = part * at[7 * cells], mt = part * at[8 * cells];
@@ -102,7 +102,7 @@ static AVX2 void solved(const float *terms, int cells, float *step, float *tell)
         step[cells + i] = clamped((xx * yt - xy * xt) / (determinant + 1e-7f), FARTHEST);
         tell[i] = trace;
         tell[cells + i] = determinant / trace + 1e-6f;
-        tell[2 * cells + i] = (tt > 0 ? tt : 0) + 1e-4f;
+        tell[2 * cells + i] = (tt < 0 ? 0 : tt) + 1e-4f;
     }
 }
 
@@ -114,13 +114,13 @@ AVX2 int polish(
     float *change, float *step, float *tell) {
     int rows = height / CELL, columns = width / CELL;
     size_t cells = (size_t)rows * columns, wide = (size_t)width / 2;
-    float *room = malloc((cells * (TERMS + 5) + wide * 5 + columns + 2 * REACH) * sizeof(float));
+    float *room = malloc((cells * (TERMS + 5) + wide * 5 + columns + 2 * SMOOTH_REACH) * sizeof(float));
     if (!room) return 0;
     float *terms = room, *start = terms + TERMS * cells, *weight = start + 2 * cells, *whole = weight + cells;
     float *move_x = whole + cells, *move_y = move_x + wide, *slope_x = move_y + wide, *slope_y = slope_x + wide;
     float *left = slope_y + wide, *aside = left + wide;
     for (size_t i = 0; i < cells; i++) whole[i] = weight[i] = expf(-clamped(log_scale[i], SURENESS));
-    box(whole, rows, columns, REACH, aside);
+    box(whole, rows, columns, SMOOTH_REACH, aside);
     memcpy(start, flow, 2 * cells * sizeof(float));
     smooth(start, weight, whole, rows, columns, aside);
 
@@ -131,7 +131,7 @@ AVX2 int polish(
         compared(first, second, height, width, 2 * row, move_x, move_y, slope_x, slope_y, left);
         added(slope_x, slope_y, left, columns, terms + (size_t)(row / 2) * columns, (ptrdiff_t)cells);
     }
-    for (int term = 0; term < TERMS; term++) box(terms + term * cells, rows, columns, WINDOW, aside);
+    for (int term = 0; term < TERMS; term++) box(terms + term * cells, rows, columns, WINDOW_REACH, aside);
     solved(terms, (int)cells, step, tell);
 
     for (size_t i = 0; i < 2 * cells; i++) change[i] = start[i] + step[i];

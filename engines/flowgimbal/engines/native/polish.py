@@ -1,4 +1,4 @@
-"""The compiled road of the flow network's least squares (``networks/polish.py``): the middle one of its parts."""
+"""The compiled road of the flow network's least squares (``networks/polish.py``): between its last two parts."""
 
 from __future__ import annotations
 

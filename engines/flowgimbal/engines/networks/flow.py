@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from flowgimbal.engines.networks import blocks
 from flowgimbal.engines.networks.blocks import conv, standardise
 from flowgimbal.engines.networks.polish import Polish, soften
-from flowgimbal.engines.shapes import BLOCK, KEYS, LEVELS, STRIDE
+from flowgimbal.engines.shapes import BLOCK, KEYS, LEVELS, STRIDE, Level
 
 
 class Features(NamedTuple):
@@ -66,14 +66,14 @@ class Refiner(nn.Module):
     shifts: Tensor
     form: ModuleType = blocks  # or ``card``: the same computation in other steps
 
-    def __init__(self, *, radius: int, context: int, hidden_in: int, hidden_out: int, widths: Sequence[int]) -> None:
-        """``context`` channels of what is known of the place itself come beside the cost volume."""
+    def __init__(self, level: Level, *, keys: int, hidden_in: int, hidden_out: int, widths: Sequence[int]) -> None:
+        """``keys`` channels are matched; where the level wants context, those of both pictures come beside it."""
         super().__init__()
-        self.radius = radius
+        self.level, radius = level, level.radius
         reach = torch.arange(-radius, radius + 1.0)
         self.register_buffer("shifts", torch.cartesian_prod(reach, reach).flip(1).T[:, :, None, None].contiguous())
         self.sharpness = nn.Parameter(torch.tensor(10.0))
-        seen = (2 * radius + 1) ** 2 + context + hidden_in + 4
+        seen = (2 * radius + 1) ** 2 + 2 * keys * level.context + hidden_in + 4
         self.spare = -seen % BLOCK
         self.body = nn.Sequential(*(conv(a, b) for a, b in pairwise([seen + self.spare, *widths])))
         self.hidden = conv(widths[-1], hidden_out)
@@ -81,12 +81,13 @@ class Refiner(nn.Module):
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, first: Tensor, second: Tensor, flow: Tensor, *beside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, first: Tensor, second: Tensor, flow: Tensor, *hidden_in: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Flow in cells of this level (B, 2, H, W), log of its Laplace scale (B, 1, H, W), hidden state.
 
-        ``first`` and ``second`` (warped by ``flow``) are the keys to match, ``beside`` the context and hidden state.
+        ``first`` and ``second`` (warped by ``flow``) are the keys to match, ``hidden_in`` is what the level before hid.
         """
-        cost = self.form.correlate(first, second, self.radius)
+        cost = self.form.correlate(first, second, self.level.radius)
+        beside = (first, second, *hidden_in) if self.level.context else hidden_in
         # Softmax by hand: a cosine is at most one, and the sum comes with the mean in one convolution.
         mean = F.conv2d(
             torch.exp((cost - 1.0) * self.sharpness), F.pad(self.shifts, (0, 0, 0, 0, 0, 0, 0, 1), value=1.0)
@@ -105,15 +106,11 @@ class FlowNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        _, eighth, sixteenth = KEYS
+        quarter, eighth, sixteenth = KEYS
         self.encoder = Encoder()
-        self.coarse = Refiner(
-            radius=LEVELS["coarse"].radius, context=2 * sixteenth, hidden_in=0, hidden_out=32, widths=(80, 80)
-        )
-        self.middle = Refiner(
-            radius=LEVELS["middle"].radius, context=2 * eighth, hidden_in=32, hidden_out=32, widths=(64, 64)
-        )
-        self.fine = Refiner(radius=LEVELS["fine"].radius, context=0, hidden_in=32, hidden_out=24, widths=(32,))
+        self.coarse = Refiner(LEVELS["coarse"], keys=sixteenth, hidden_in=0, hidden_out=32, widths=(80, 80))
+        self.middle = Refiner(LEVELS["middle"], keys=eighth, hidden_in=32, hidden_out=32, widths=(64, 64))
+        self.fine = Refiner(LEVELS["fine"], keys=quarter, hidden_in=32, hidden_out=24, widths=(32,))
         self.polish = Polish(hidden_in=24)
 
     def forward(
@@ -132,12 +129,12 @@ class FlowNetwork(nn.Module):
     def match(self, before: Features, now: Features) -> list[tuple[Tensor, Tensor]]:
         """Flow and log scale, in input pixels, at 1/16, 1/8, 1/4, and at 1/4 polished."""
         first, second = before.sixteenth, now.sixteenth
-        flow, log_scale, hidden = self.coarse(first, second, torch.zeros_like(first[:, :2]), first, second)
+        flow, log_scale, hidden = self.coarse(first, second, torch.zeros_like(first[:, :2]))
         levels = [(flow * 16.0, log_scale)]
 
         flow, hidden = _enlarge(flow, hidden)
         first, second = before.eighth, self.form.warp_features(now.eighth, flow)
-        flow, log_scale, hidden = self.middle(first, second, flow, first, second, hidden)
+        flow, log_scale, hidden = self.middle(first, second, flow, hidden)
         levels.append((flow * 8.0, log_scale))
 
         flow, hidden = _enlarge(flow, hidden)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from flowgimbal.engines.networks.blocks import conv
 
-# In native/polish.c, too:
+# native/polish.c has all of these numbers, too.
 WINDOW = 5  # cells across one least-squares window
 REACH = 7  # cells across one smoothing window
 FARTHEST = 2.0  # pixels that one step may go: brightness is linear over no more
