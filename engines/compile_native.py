@@ -51,7 +51,7 @@ def put(library: Path, folder: Path) -> str:
     return ""
 
 
-class CompiledParts(BuildHookInterface):  # type: ignore[type-arg]
+class CompiledLibrary(BuildHookInterface):  # type: ignore[type-arg]
     """Puts the library into the wheel, which is then for this kind of machine alone.
 
     An editable installation imports from the source tree: it goes beside its source there. No other build touches that.
@@ -71,7 +71,7 @@ class CompiledParts(BuildHookInterface):  # type: ignore[type-arg]
             plain = (tag for tag in platform_tags() if not tag.startswith(("manylinux", "musllinux")))
             build_data["tag"] = f"py3-none-{next(plain)}"
         if problem:
-            sys.stderr.write(f"flowgimbal will be slower than it could be, without its compiled parts: {problem}\n")
+            sys.stderr.write(f"flowgimbal will be slower than it could be, without its compiled library: {problem}\n")
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         """See ``BuildHookInterface``."""

@@ -26,7 +26,7 @@ PYTHONPATH = os.pathsep.join(sys.path)
 
 from flowgimbal.client.assets import BUNDLED_CLIP  # noqa: E402
 from flowgimbal.client.bench.content import load, to_and_fro  # noqa: E402
-from flowgimbal.client.bench.load import Timed, drive  # noqa: E402
+from flowgimbal.client.bench.load import Timed, drive, punctual  # noqa: E402
 from flowgimbal.client.bench.process import ServerProcess, server_process  # noqa: E402
 from flowgimbal.client.bench.report import Figures, figures_of  # noqa: E402
 from flowgimbal.client.client import Client  # noqa: E402
@@ -136,7 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pair", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.pair:
-        timed = asyncio.run(_pair(*args.pair))
+        with asyncio.Runner(loop_factory=punctual) as runner:
+            timed = runner.run(_pair(*args.pair))
         sys.stdout.write(json.dumps([{name: getattr(one, name) for name in TOLD} for one in timed]))
         return 0
     figures = asyncio.run(measure(args.engine, args.servers, args.cameras, args.frames))

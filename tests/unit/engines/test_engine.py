@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from roads import compiled_alone
 
 from flowgimbal.engines import native, onnx_flow, weights
 from flowgimbal.engines.dis import DisFlow
@@ -57,7 +58,7 @@ def test_the_fastest_form_that_is_right_is_used(monkeypatch: pytest.MonkeyPatch)
     assert opened == ["flow.onnx", "int8/flow.onnx", *parts]
 
 
-@pytest.mark.skipif(bool(native.why_not()), reason=f"no compiled road: {native.why_not()}")
+@compiled_alone
 @pytest.mark.parametrize("damage", ["missing", "cut off", "another one", "another kind"])
 def test_a_damaged_part_costs_its_form_alone(monkeypatch: pytest.MonkeyPatch, damage: str, caplog: Any) -> None:
     load = weights.load

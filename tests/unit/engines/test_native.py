@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from roads import compiled_alone
 
 from flowgimbal.engines import info, native, onnx_flow
 from flowgimbal.engines.engine import EngineError
@@ -26,9 +27,6 @@ def forget() -> None:
     """The library is looked for anew."""
     for cached in (native.why_not, native._library, onnx_flow.flow_times):
         cached.cache_clear()
-
-
-compiled = pytest.mark.skipif(bool(native.why_not()), reason=f"no compiled road: {native.why_not()}")
 
 
 def test_without_the_library_it_says_why_and_takes_nothing(monkeypatch, tmp_path):
@@ -67,7 +65,7 @@ can_compile = pytest.mark.skipif(
 )
 
 
-@compiled
+@compiled_alone
 def test_a_library_of_another_version_is_not_called(monkeypatch):
     forget()
     monkeypatch.setattr(native, "REVISION", native.REVISION + 1)
@@ -96,7 +94,7 @@ class Building:
         self.folder.mkdir(parents=True)
         for name in SOURCES:
             shutil.copy(ROOT / "engines" / compiling.NATIVE / name, self.folder)
-        self.hook = compiling.CompiledParts(str(tmp_path), {}, None, None, "", "wheel")
+        self.hook = compiling.CompiledLibrary(str(tmp_path), {}, None, None, "", "wheel")
         self.data = {"artifacts": [], "force_include": {}, "pure_python": True}
 
     def run(self, version: str) -> list[str]:

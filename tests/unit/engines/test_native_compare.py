@@ -5,18 +5,19 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from roads import compiled_alone
 
 torch = pytest.importorskip("torch")
 
 from torch.nn import functional as F  # noqa: E402
 
-from flowgimbal.engines import native, onnx_flow  # noqa: E402
+from flowgimbal.engines import onnx_flow  # noqa: E402
 from flowgimbal.engines.native.compare import compare  # noqa: E402
 from flowgimbal.engines.networks.blocks import correlate, warp_features  # noqa: E402
 from flowgimbal.engines.onnx_flow import OnnxFlow  # noqa: E402
 from flowgimbal.engines.shapes import BLOCK, KEYS, LEVELS, Level  # noqa: E402
 
-pytestmark = pytest.mark.skipif(bool(native.why_not()), reason=f"no compiled road: {native.why_not()}")
+pytestmark = compiled_alone
 
 SHARPNESS = 10.0
 HIDDEN = 32

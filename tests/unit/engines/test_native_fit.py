@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from roads import compiled_alone
 
-from flowgimbal.engines import native
 from flowgimbal.engines.engine import FlowField
 from flowgimbal.engines.motion import basis
 from flowgimbal.engines.native import fit as compiled
 from flowgimbal.server.motion import GlobalMotion, fit
 
-pytestmark = pytest.mark.skipif(bool(native.why_not()), reason=f"no compiled road: {native.why_not()}")
+pytestmark = compiled_alone
 
 
 def both(field: FlowField, aspect: float) -> tuple[GlobalMotion, GlobalMotion]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from roads import compiled_alone
 
 torch = pytest.importorskip("torch")
 
-from flowgimbal.engines import native  # noqa: E402
 from flowgimbal.engines.native.polish import polish  # noqa: E402
 from flowgimbal.engines.networks.polish import FARTHEST, REACH, WINDOW, least_squares, smooth  # noqa: E402
 from flowgimbal.engines.shapes import STRIDE  # noqa: E402
 
-pytestmark = pytest.mark.skipif(bool(native.why_not()), reason=f"no compiled road: {native.why_not()}")
+pytestmark = compiled_alone
 
 
 def scene(rng: np.random.Generator, rows: int, columns: int) -> list[np.ndarray]:

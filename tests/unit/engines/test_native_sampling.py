@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from roads import compiled_alone
 
-from flowgimbal.engines import native
 from flowgimbal.engines.native import sampling
 from flowgimbal.engines.sampling import hat_matrix
-
-compiled = pytest.mark.skipif(bool(native.why_not()), reason=f"no compiled road: {native.why_not()}")
 
 
 def looked_up(plane: np.ndarray, places: np.ndarray, span: tuple[float, float]) -> np.ndarray:
@@ -31,7 +29,7 @@ def seen(plane: np.ndarray, places: np.ndarray, span: tuple[float, float]) -> np
     return around[1:-1]
 
 
-@compiled
+@compiled_alone
 @settings(max_examples=200, deadline=None)
 @given(
     width=st.integers(16, 200),
@@ -58,7 +56,7 @@ def test_shows_what_cv2_shows(width, height, vertices, scale, turn, bend, odd, s
     assert difference.mean() < 0.3
 
 
-@compiled
+@compiled_alone
 def test_a_shift_by_whole_samples_is_exact_and_half_a_sample_is_the_mean():
     plane = np.random.default_rng(0).integers(0, 256, (40, 70), np.uint8)
     y, x = np.meshgrid([-0.5, 39.5], [-0.5, 69.5], indexing="ij")
@@ -69,7 +67,7 @@ def test_a_shift_by_whole_samples_is_exact_and_half_a_sample_is_the_mean():
     assert np.abs(between - (plane[:, :-1].astype(float) + plane[:, 1:]) / 2).max() <= 0.5
 
 
-@compiled
+@compiled_alone
 @pytest.mark.parametrize("far", [np.nan, np.inf, -np.inf, 3e38, -3e38, 40_000.0, -40_000.0, 16_383.9])
 def test_places_that_are_none_read_nothing_else(far):
     plane = np.full((20, 64), 7, np.uint8)
@@ -80,7 +78,7 @@ def test_places_that_are_none_read_nothing_else(far):
         assert (seen(plane, places, (20, 64)) == 7).all()
 
 
-@compiled
+@compiled_alone
 def test_rows_may_be_padded_and_the_padding_is_not_seen():
     padded = np.full((30, 80), 200, np.uint8)
     padded[:, :50] = 10
@@ -88,7 +86,7 @@ def test_rows_may_be_padded_and_the_padding_is_not_seen():
     assert (seen(padded[:, :50], np.stack([x, y], -1), (30, 50)) == 10).all()
 
 
-@compiled
+@compiled_alone
 def test_takes_planes_of_bytes_of_a_size_that_it_knows():
     assert sampling.takes(np.zeros((2, 16), np.uint8))
     assert sampling.takes(np.zeros((30, 99), np.uint8)[:, :40])
@@ -97,13 +95,13 @@ def test_takes_planes_of_bytes_of_a_size_that_it_knows():
     assert not sampling.takes(np.zeros((40, 80), np.uint8)[:, ::2])
 
 
-@compiled
+@compiled_alone
 def test_a_span_beyond_the_plane_writes_nothing_beyond_it():
     places = np.zeros((3, 4, 2))
     assert (seen(np.full((20, 40), 7, np.uint8), places, (40, 80)) == 7).all()
 
 
-@compiled
+@compiled_alone
 def test_a_mesh_that_zigzags_through_a_tall_plane_shows_what_cv2_shows():
     plane = np.random.default_rng(0).integers(0, 256, (9000, 64), np.uint8)
     plane = cv2.GaussianBlur(plane, (0, 0), 3)

@@ -3,22 +3,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import roads
 
-from flowgimbal.engines import native
 from flowgimbal.engines.native import sampling as compiled
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.engines.sampling import Sampler, hat_matrix
 from flowgimbal.server.warp import vertices
 
-
-@pytest.fixture(params=["compiled", "cv2"], autouse=True)
-def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every test goes both roads."""
-    if request.param == "cv2":
-        monkeypatch.setattr(compiled, "takes", lambda plane: False)
-    elif native.why_not():
-        pytest.skip(f"no compiled road: {native.why_not()}")
-    return request.param
+road = roads.both(compiled)
 
 
 def mesh(rows: int = 5, cols: int = 7) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+import roads
 
-from flowgimbal.engines import native
 from flowgimbal.engines.engine import FlowField
 from flowgimbal.engines.motion import basis
 from flowgimbal.engines.native import fit as compiled
@@ -16,13 +16,7 @@ HALF = COLUMNS * 4 / 2
 ASPECT = ROWS / COLUMNS
 
 
-@pytest.fixture(params=["compiled", "numpy"], autouse=True)
-def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test goes both roads."""
-    if request.param == "numpy":
-        monkeypatch.setattr(compiled, "takes", lambda cells: False)
-    elif native.why_not():
-        pytest.skip(f"no compiled road: {native.why_not()}")
+road = roads.both(compiled)
 
 
 def flow_of(coefficients: np.ndarray, aspect: float = ASPECT) -> np.ndarray:
