@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from roads import compiled_alone
+from both_roads import compiled_alone
 
 from flowgimbal.engines import native, onnx_flow, weights
 from flowgimbal.engines.dis import DisFlow

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from roads import compiled_alone
+from both_roads import compiled_alone
 
 from flowgimbal.engines import info, native, onnx_flow
 from flowgimbal.engines.engine import EngineError

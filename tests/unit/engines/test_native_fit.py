@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from both_roads import compiled_alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from roads import compiled_alone
 
 from flowgimbal.engines.engine import FlowField
 from flowgimbal.engines.motion import basis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from roads import compiled_alone
+from both_roads import compiled_alone
 
 torch = pytest.importorskip("torch")
 

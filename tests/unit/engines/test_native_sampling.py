@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from both_roads import compiled_alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from roads import compiled_alone
 
 from flowgimbal.engines.native import sampling
 from flowgimbal.engines.sampling import hat_matrix

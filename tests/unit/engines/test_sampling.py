@@ -1,16 +1,16 @@
 from __future__ import annotations
 
+import both_roads
 import cv2
 import numpy as np
 import pytest
-import roads
 
 from flowgimbal.engines.native import sampling as compiled
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.engines.sampling import Sampler, hat_matrix
 from flowgimbal.server.warp import vertices
 
-road = roads.both(compiled)
+road = both_roads.both(compiled)
 
 
 def mesh(rows: int = 5, cols: int = 7) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Robust global motion from a flow field."""
 
+import both_roads
 import numpy as np
 import pytest
-import roads
 
 from flowgimbal.engines.engine import FlowField
 from flowgimbal.engines.motion import basis
@@ -16,7 +16,7 @@ HALF = COLUMNS * 4 / 2
 ASPECT = ROWS / COLUMNS
 
 
-road = roads.both(compiled)
+road = both_roads.both(compiled)
 
 
 def flow_of(coefficients: np.ndarray, aspect: float = ASPECT) -> np.ndarray:
