@@ -1,12 +1,13 @@
 """The steadiest course through the room: where the picture would go if the raw path came as known and as forecast.
 
-Model predictive control: of all courses of the coming frames that stay within the room around the raw path, the plan
-is the one with which the shown path, past and course together, shakes least; its first position is what the warp
-network sees, as one more tap, to follow or to correct. One quadratic programme an axis, for the middle of the picture,
-by the alternating direction method of multipliers (Boyd et al., Foundations and Trends in Machine Learning 3, 2011,
-section 5.2). Each begins where the one of the frame before left off: the multipliers know which walls are leaned on,
-and a few rounds do; what a wall costs is then spread over some frames, and the room holds softly. What is not known
-yet is forecast (``forecast.py``), and the room narrows there with time.
+Model predictive control: of all courses of the coming frames that keep the four corners of what is shown within the
+room around the raw path, the plan is the one with which the shown path, past and course together, shakes least; its
+first position is what the warp network sees, as one more tap, to follow or to correct. Shifts, zoom and roll are
+planned in one, since they share the room: a quadratic programme by the alternating direction method of multipliers
+(Boyd et al., Foundations and Trends in Machine Learning 3, 2011, section 5.2). Each begins where the one of the frame
+before left off: the multipliers know which walls are leaned on, and a few rounds do; what a wall costs is then spread
+over some frames, and the room holds softly. What is not known yet is forecast (``forecast.py``), and the room narrows
+there with time.
 """
 
 from __future__ import annotations
@@ -23,25 +24,28 @@ from flowgimbal.engines.forecast import HORIZONS
 
 Array = NDArray[np.floating[Any]]
 
-PLANNED = 2  # lanes that are planned: the shifts
+PLANNED = 4  # lanes that are planned: the shifts, zoom and roll
+WALLS = 8  # what is kept within the room: how far each of the four corners is moved to the right, then down
 BEHIND, COURSE = 45, 36  # moments of the shown path that a course goes on from, and of the course, the due frame first
 FINEST, COARSEST = 1 / 30, 1 / 5  # seconds between moments, for fast and for slow cameras
-UNIT = 1 / 240  # seconds; moments are a whole number of these apart
+UNIT = 1 / 1200  # seconds; moments are a whole number of these apart, as the frames of all common rates are
+ROUNDED = 0.1  # of UNIT; by how much frames may be further apart than moments
 STEADY = 1.0  # Hz; movement above it is shake
 JITTER = 1e-3  # weight of the course's third difference
 HOMEWARD = 3e-4  # weight of its distance from the raw path
-STIFFNESS = 0.1  # of the tie between the steadiest course and the nearest one within the room
+STIFFNESS = 0.025  # of the tie between a corner's place on the steadiest course and the nearest one within the room
 RELAXED = 1.6  # by how much a round goes further than the tie says
-ROUNDS, FIRST_ROUNDS = 8, 60
-WIDEST, NARROWEST = 0.9, 0.3  # margins to both sides of the raw path, where it is known and where hardly
+ROUNDS, FIRST_ROUNDS = 12, 60
+WIDEST, NARROWEST = 0.97, 0.3  # margins to both sides of the raw path, where it is known and where hardly
 NARROWING = 1.0  # margins a second
 
 
-@functools.lru_cache(maxsize=64)
-def operators(apart: int) -> tuple[Array, Array]:
-    """How the steadiest course answers to a pull on its moments (COURSE, COURSE), and to the past (COURSE, BEHIND).
+@functools.lru_cache(maxsize=256)  # as many as there are spacings, 23 KB each
+def steadiness(apart: int) -> tuple[Array, Array, Array]:
+    """What a course costs: its principal directions (COURSE, COURSE), the cost of each, and the pull of the past.
 
-    Moments are ``apart`` times UNIT apart; the past comes newest first, all is relative to one position.
+    A course in the directions ``d`` costs ``costs * d**2``; the past (BEHIND,), newest first, pulls its moments by
+    ``past @ shown``, (COURSE,). Moments are ``apart`` times UNIT apart, all is relative to one position.
     """
     count = BEHIND + COURSE
     path = np.eye(count)
@@ -51,13 +55,37 @@ def operators(apart: int) -> tuple[Array, Array]:
     shake = np.fft.irfft(response[:, None] * np.fft.rfft(extended, axis=0), len(extended), axis=0)
     shake, jitter = shake[count - 1 : 2 * count - 1], np.diff(path, 3, axis=0)
     cost = shake.T @ shake + JITTER * jitter.T @ jitter
-    answer = np.linalg.inv(cost[BEHIND:, BEHIND:] + (HOMEWARD + STIFFNESS) * np.eye(COURSE))
-    return answer, np.asarray(-answer @ cost[BEHIND:, BEHIND - 1 :: -1])
+    costs, directions = np.linalg.eigh(cost[BEHIND:, BEHIND:])
+    return directions, costs, -cost[BEHIND:, BEHIND - 1 :: -1]
+
+
+@functools.lru_cache(maxsize=64)
+def corners(aspect: float) -> tuple[Array, Array]:
+    """How far each lane moves the corners (WALLS, PLANNED), and what it weighs (PLANNED,); all in margins.
+
+    ``aspect`` is height / width. A lane weighs as much as it moves the picture, in squared half widths on average. The
+    columns are at right angles: what the corners ask of one lane, they ask of no other.
+    """
+    x, y = np.array([-1.0, 1.0, -1.0, 1.0]), np.array([-1.0, -1.0, 1.0, 1.0])
+    one, none, square = np.ones(4), np.zeros(4), aspect**2
+    moved = np.stack([[one, none, x, -square * y], [none, one, y, x]]).transpose(0, 2, 1).reshape(WALLS, PLANNED)
+    return moved, np.array([1.0, square, (1 + square) / 3, square * (1 + square) / 3])
+
+
+@functools.lru_cache(maxsize=1024)
+def answers(apart: int, aspect: float) -> Array:
+    """How far each lane gives in to a pull along each of the principal directions: (COURSE, PLANNED)."""
+    moved, weight = corners(aspect)
+    return np.asarray(1 / (weight * (steadiness(apart)[1][:, None] + HOMEWARD) + STIFFNESS * (moved**2).sum(0)))
 
 
 def spacing(seconds: float) -> int:
-    """How far apart moments are for frames ``seconds`` apart, in UNIT: no less, or the last shown lies between two."""
-    return math.ceil(min(max(seconds, FINEST), COARSEST) / UNIT - 1e-6)
+    """How far apart moments are for frames ``seconds`` apart, in UNIT: as one frame is, or several of a fast camera.
+
+    Between moments a path is interpolated, and what that smooths is not seen as shake.
+    """
+    together = max(1, round(FINEST / max(seconds, UNIT) - ROUNDED))  # a tie at no rate that cameras have
+    return math.ceil(min(together * max(seconds, UNIT), COARSEST) / UNIT - ROUNDED)
 
 
 def room(times: Array, known: float) -> Array:
@@ -73,18 +101,20 @@ def positions(times: Array, known: Array, values: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What the plan of the next frame begins with: (COURSE, PLANNED) each, relative to the due frame's raw position."""
+    """What the plan of the next frame begins with: (COURSE, WALLS) each, relative to the due frame's raw position."""
 
     spacing: int = 0  # UNITs between its moments; 0 without a course
-    positions: Array = field(default_factory=lambda: np.zeros((COURSE, PLANNED)))  # margins, within the room
-    walls: Array = field(default_factory=lambda: np.zeros((COURSE, PLANNED)))  # multipliers: how hard one is leaned on
+    positions: Array = field(default_factory=lambda: np.zeros((COURSE, WALLS)))  # of the corners, within the room
+    walls: Array = field(default_factory=lambda: np.zeros((COURSE, WALLS)))  # multipliers: how hard one is leaned on
 
 
 class Planner:
     """Plans one stream's course, frame after frame. All positions are in margins, (PLANNED,) or (n, PLANNED)."""
 
-    def __init__(self, course: Course | None = None) -> None:
-        """Go on from the ``course`` of another planner."""
+    def __init__(self, aspect: float, course: Course | None = None) -> None:
+        """``aspect`` is height / width of the picture; go on from the ``course`` of another planner."""
+        self._aspect = aspect
+        self._corners, self._weight = corners(aspect)
         self.course = course or Course()
 
     def restart(self) -> None:
@@ -102,19 +132,22 @@ class Planner:
         moments = np.arange(COURSE) * (count * UNIT)
         middle = positions(moments, times, raw)
         reach = room(moments, times[-len(HORIZONS) - 1])[:, None]
-        low, high = middle - reach, middle + reach
-        answer, past = operators(count)
-        home = HOMEWARD * (answer @ middle)
+        places = middle @ self._corners.T
+        low, high = places - reach, places + reach
+        directions, _, past = steadiness(count)
+        answer = answers(count, self._aspect)
+        home = HOMEWARD * middle
         if len(ages):
             home += past @ positions((1 + np.arange(BEHIND)) * (count * UNIT), ages, shown)
+        home *= self._weight
         before = self.course
         then = np.arange(COURSE) * (before.spacing * UNIT if before.spacing else moments[1])
-        course = positions(moments + seconds, then, before.positions) - moved
+        course = positions(moments + seconds, then, before.positions) - self._corners @ moved
         walls = positions(moments + seconds, then, before.walls)
-        steady = course
         for _ in range(ROUNDS if before.spacing else FIRST_ROUNDS):
-            steady = home + STIFFNESS * (answer @ (course - walls))
-            wanted = walls + RELAXED * steady + (1 - RELAXED) * course
+            pull = home + STIFFNESS * (course - walls) @ self._corners
+            steady = directions @ (answer * (directions.T @ pull))
+            wanted = walls + RELAXED * (steady @ self._corners.T) + (1 - RELAXED) * course
             course = np.minimum(np.maximum(wanted, low), high)
             walls = wanted - course
         self.course = Course(count, course, walls)

@@ -2,7 +2,7 @@
 
 The form is a version of one byte and, little-endian: the frame's time (int64, ns), the seconds since the frame before,
 the crop's room and extent (float32), the spacing of the course (uint8), then, float32, ``coefficients`` (LANES),
-``moved`` and ``offset`` (each 2 x ROWS x COLUMNS), the course's positions and walls (each COURSE x PLANNED).
+``moved`` and ``offset`` (each 2 x ROWS x COLUMNS); float16, the course's positions and walls (each COURSE x WALLS).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from flowgimbal.engines.forecast import KEPT
 from flowgimbal.engines.motion import LANES
-from flowgimbal.engines.plan import COARSEST, COURSE, PLANNED, Course, spacing
+from flowgimbal.engines.plan import COARSEST, COURSE, WALLS, Course, spacing
 from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.crop import MOST_CROPPED
@@ -24,13 +24,13 @@ from flowgimbal.server.errors import InvalidArgument
 from flowgimbal.server.window import Point
 from flowgimbal.v1 import stabilizer_pb2 as pb
 
-VERSION = 3
+VERSION = 4
 _HEAD = struct.Struct("<BqfffB")
 _FIELD = (2, ROWS, COLUMNS)
-_COURSE = (COURSE, PLANNED)
-_SHAPES = ((LANES,), _FIELD, _FIELD, _COURSE, _COURSE)
+_SHAPES = ((LANES,), _FIELD, _FIELD)
 _ENDS = np.cumsum([math.prod(shape) for shape in _SHAPES])
-_SIZE = _HEAD.size + 4 * int(_ENDS[-1])
+_COURSE_AT = _HEAD.size + 4 * int(_ENDS[-1])
+_SIZE = _COURSE_AT + 2 * 2 * COURSE * WALLS
 _LEAST = 0.99e-9
 """Seconds between two frames, which are told apart by nanoseconds; the first of a path has none before it."""
 FARTHEST = 1e3
@@ -62,8 +62,8 @@ def packed(trace: Trace) -> bytes:
     head = _HEAD.pack(VERSION, trace.time_ns, point.seconds, trace.room, trace.extent, course.spacing)
     # Where next to no room is left a wall may be leaned on without an end; as a beginning, far is far enough.
     begin = np.clip([course.positions, course.walls], -FARTHEST, FARTHEST)
-    values = np.concatenate([point.coefficients, point.moved, point.offset, begin], None)
-    return head + values.astype("<f4").tobytes()
+    values = np.concatenate([point.coefficients, point.moved, point.offset], None)
+    return head + values.astype("<f4").tobytes() + begin.astype("<f2").tobytes()
 
 
 def read(message: pb.Resume) -> Resume:
@@ -79,14 +79,17 @@ def _traces(path: Sequence[bytes]) -> Iterable[Trace]:
         if len(data) != _SIZE:
             raise _broken(f"a point of {len(data)} bytes, where {_SIZE} are due")
         _, time_ns, seconds, room, extent, apart = _HEAD.unpack_from(data)
-        values = np.frombuffer(data, "<f4", offset=_HEAD.size).astype(np.float64)
+        values = np.frombuffer(data, "<f4", int(_ENDS[-1]), _HEAD.size).astype(np.float64)
+        course = np.frombuffer(data, "<f2", offset=_COURSE_AT).astype(np.float64)
         # Compared so that NaN fails, too.
         in_crop = 0 <= room <= MOST_CROPPED and 1 - MOST_CROPPED <= extent <= 1
         in_time = (seconds == 0 or _LEAST <= seconds <= REACH) and apart <= spacing(COARSEST)
-        if not (in_time and in_crop and bool(np.all(np.abs(values) <= FARTHEST))):
+        in_reach = bool(np.all(np.abs(values) <= FARTHEST) and np.all(np.abs(course) <= FARTHEST))
+        if not (in_time and in_crop and in_reach):
             raise _broken("a point that is on no path")
         parts = (part.reshape(shape) for part, shape in zip(np.split(values, _ENDS[:-1]), _SHAPES, strict=True))
-        coefficients, moved, offset, positions, walls = parts
+        coefficients, moved, offset = parts
+        positions, walls = course.reshape(2, COURSE, WALLS)
         yield Trace(time_ns, Point(seconds, coefficients, moved, offset), Course(apart, positions, walls), room, extent)
 
 

@@ -18,6 +18,7 @@ from flowgimbal.engines.engine import Engine, Held, Memory
 from flowgimbal.engines.shapes import COLUMNS, ROWS
 from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.crop import Cropper
+from flowgimbal.server.metronome import Metronome
 from flowgimbal.server.motion import fit, spread_rest
 from flowgimbal.server.pins import unpinned
 from flowgimbal.server.resume import Trace
@@ -40,13 +41,14 @@ class Stabilizer:
         self._look_ahead = settings.look_ahead
         self._memory: Memory | None = None
         self._doubted = False  # whether nothing connected the frame before to those before it
-        self._time_ns: int | None = None
+        self._metronome = Metronome()
         self._extent = settings.extent
         self._window = Window(aspect=self._aspect, extent=self._extent)
         self._cropper = Cropper(settings.crop, settings.max_crop_ratio)
         self._resumed = bool(path)
         if path:
-            self._time_ns = path[-1].time_ns
+            for trace in path:
+                self._metronome.since(trace.time_ns)
             self._window.restore((trace.point for trace in path), path[-1].course)
             self._cropper.restore(path[-1].room, path[-1].extent)
 
@@ -60,10 +62,9 @@ class Stabilizer:
 
     def measure(self, held: Held, time_ns: int) -> Step:
         """The motion since the frame before, of a picture that the engine holds. Raises EngineError."""
-        seconds = NOMINAL if self._time_ns is None else (time_ns - self._time_ns) * 1e-9
-        self._time_ns = time_ns
+        seconds = self._metronome.since(time_ns)
         gap = seconds > REACH
-        seconds = seconds if 0.0 < seconds <= REACH else NOMINAL
+        seconds = NOMINAL if gap else seconds
         settings = self._settings
         if not settings.active:
             self._memory = None

@@ -6,6 +6,7 @@ raw position moves with the camera; its shown position is the raw one plus the o
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import deque
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from flowgimbal.engines.forecast import FORESEEN, HORIZONS, KEPT, Forecaster
 from flowgimbal.engines.motion import LANES, basis, lattice
-from flowgimbal.engines.plan import Course, Planner
+from flowgimbal.engines.plan import PLANNED, Course, Planner
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, SHOWN, TAPS
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
 from flowgimbal.server.settings import LEAST_CROP, Settings
@@ -65,6 +66,7 @@ class Window:
     def __init__(self, *, aspect: float, extent: float) -> None:
         """``aspect`` is height / width, ``extent`` the part of the picture's sides that stays visible."""
         self._aspect = aspect
+        self._lanes, self._fields = _planned_lanes(aspect)
         self.aim(extent)
         self._unit = np.array([1.0, aspect])[:, None, None]
         self._past: deque[_Past] = deque(maxlen=KEPT)
@@ -85,11 +87,11 @@ class Window:
         """Another part of the picture's sides stays visible: look there from now on."""
         self._points = lattice(ROWS, COLUMNS, self._aspect, extent=extent).astype(np.float64)
         self._margin = max(1.0 - extent, LEAST_CROP)
-        self._planner = Planner()  # a course is in margins
+        self._planner = Planner(self._aspect)  # a course is in margins
 
     def restore(self, points: Iterable[Point], course: Course) -> None:
         """Take over another window's path, oldest point first, and its course; a point without time begins it anew."""
-        self._planner = Planner(course)
+        self._planner = Planner(self._aspect, course)
         time, raw = 0.0, np.zeros((2, ROWS, COLUMNS))
         for point in points:
             if not point.seconds:
@@ -150,11 +152,11 @@ class Window:
         coming, ahead, forecasts = self._ahead(fields)
         window[BINS:RAW], cover[BINS:RAW] = bin_means(coming, ahead)
         window[RAW + SHOWN : -1] = forecasts
-        middles = raw - last.raw if last else np.zeros_like(raw), shown, np.concatenate([ahead, forecasts])
-        moved, shown, ahead = (path[..., ROWS // 2, COLUMNS // 2] / self._margin for path in middles)
+        paths = (raw - last.raw if last else np.zeros_like(raw))[None], shown, np.concatenate([ahead, forecasts])
+        moved, shown, ahead = (path.reshape(-1, len(self._lanes)) @ self._lanes / self._margin for path in paths)
         coming = np.concatenate([coming, coming[-1] + HORIZONS])
-        plan = self._planner.plan(step.seconds, moved, time - times, shown, coming, ahead)
-        window[-1] = self._margin * plan[:, None, None]
+        plan = self._planner.plan(step.seconds, moved[0], time - times, shown, coming, ahead)
+        window[-1] = (self._margin * plan @ self._fields).reshape(2, ROWS, COLUMNS)
         return window.astype(np.float32), cover.astype(np.float32), step.seconds
 
     def show(self, offset: Points) -> None:
@@ -184,3 +186,15 @@ class Window:
     def _move(self, fields: NDArray[np.float64], coefficients: Points, rest: Points) -> Points:
         moved: Points = np.einsum("rcdl,...l->...drc", fields, coefficients) + rest
         return np.asarray(moved / self._unit)
+
+
+@functools.lru_cache(maxsize=64)
+def _planned_lanes(aspect: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """From a normalised field of the lattice to the lanes that are planned, (2 ROWS COLUMNS, PLANNED), and back.
+
+    The lanes are the warp network's (``networks/warp.py``): normalised as the field is, over a lattice to the edges.
+    """
+    fields = basis(lattice(ROWS, COLUMNS, aspect)).astype(np.float64) / np.array([1.0, aspect])[:, None]
+    fields *= [1.0, aspect, 1.0, aspect, 1.0, aspect, 1.0, 1.0 / aspect]
+    flat = fields.transpose(3, 2, 0, 1).reshape(LANES, -1)
+    return np.linalg.pinv(flat)[:, :PLANNED], flat[:PLANNED]

@@ -18,6 +18,7 @@ from flowgimbal.engines.networks.policies import (  # noqa: E402
     courses,
 )
 from flowgimbal.engines.networks.warp import BEND, keep_shapes, lane_fields  # noqa: E402
+from flowgimbal.engines.plan import PLANNED  # noqa: E402
 from flowgimbal.engines.shapes import RAW, TAPS  # noqa: E402
 from flowgimbal.engines.timeline import BINS, bin_means  # noqa: E402
 
@@ -56,6 +57,22 @@ def test_a_picture_that_stands_still_is_left_alone(policy: type[Policy]) -> None
     torch.nn.init.normal_(decide.head.weight, std=0.1)
     offsets, _ = decide(torch.zeros(1, LANES, TAPS), torch.ones(1, RAW + BINS), torch.tensor(CONDITIONS))
     assert torch.equal(offsets, torch.zeros(1, LANES))
+
+
+@pytest.mark.parametrize("policy", [LanePolicy, TransformerPolicy])
+def test_the_plan_is_followed_as_far_as_it_is_trusted(policy: type[Policy]) -> None:
+    torch.manual_seed(5)
+    decide = policy()
+    torch.nn.init.normal_(decide.head.weight, std=0.1)
+    seen = torch.randn(2, LANES, TAPS), torch.ones(2, RAW + BINS), torch.tensor(CONDITIONS).expand(2, -1)
+    plan, decided = seen[0][..., -1], {}
+    for logit in (-50.0, 0.0, 50.0):
+        torch.nn.init.constant_(decide.trust.bias, logit)
+        decided[logit] = decide(*seen)[0]
+    assert torch.allclose(decided[50.0][:, :PLANNED], plan[:, :PLANNED])
+    assert (decided[-50.0] - plan)[:, :PLANNED].abs().min() > 1e-4
+    assert torch.allclose(decided[0.0], (decided[50.0] + decided[-50.0]) / 2, atol=1e-6)
+    assert torch.equal(decided[50.0][:, PLANNED:], decided[-50.0][:, PLANNED:])  # nothing is planned there
 
 
 def test_shapes_are_kept_at_every_corner() -> None:

@@ -5,10 +5,10 @@ import pytest
 
 from flowgimbal.engines.forecast import HORIZONS, KEPT
 from flowgimbal.engines.motion import LANES
-from flowgimbal.engines.plan import Course
+from flowgimbal.engines.plan import PLANNED, Course
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, SHOWN, TAPS
 from flowgimbal.engines.timeline import BINS
-from flowgimbal.server.window import Point, Step, Window
+from flowgimbal.server.window import Point, Step, Window, _planned_lanes
 
 
 def shift(dx: float, seconds: float = 1 / 30, *, restart: bool = False) -> Step:
@@ -111,6 +111,31 @@ def test_a_path_that_began_anew_is_taken_over_from_there() -> None:
     assert np.isfinite(seen).all()
     assert not seen.any()  # what was before the new beginning is not in it
     assert cover[:BINS].sum() == pytest.approx(2)  # bins of a frame each
+
+
+@pytest.mark.parametrize("aspect", [9 / 16, 1.0, 16 / 9])
+def test_what_is_planned_are_the_networks_lanes(aspect: float) -> None:
+    torch = pytest.importorskip("torch", reason="needs the train extra")
+    from flowgimbal.engines.networks.policies import LanePolicy
+    from flowgimbal.engines.networks.warp import WarpNetwork
+
+    field = np.random.default_rng(0).normal(size=(1, 2 * ROWS * COLUMNS))
+    lanes, fields = _planned_lanes(aspect)
+    expected = WarpNetwork(LanePolicy())._lanes(torch.from_numpy(field)[None].float(), torch.tensor([aspect**2]))
+    assert field @ lanes == pytest.approx(expected[0, :, :PLANNED].numpy(), abs=1e-5)
+    assert fields @ lanes == pytest.approx(np.eye(PLANNED))
+
+
+def test_the_plan_is_a_field_of_what_is_planned() -> None:
+    window = Window(aspect=0.5, extent=0.9)
+    steps = [
+        Step(1 / 30, np.array([0, 0, 0, 0.02 * np.sin(i), 0, 0, 0, 0]), np.zeros((2, ROWS, COLUMNS))) for i in range(9)
+    ]
+    run(window, [shift(0.0, restart=True), *steps])
+    window.push(steps[0])
+    plan = window.look()[0][-1]
+    assert plan[0, 0].max() < -1e-3 or plan[0, 0].min() > 1e-3  # a roll: the upper edge to one side,
+    assert plan[0, -1] == pytest.approx(-plan[0, 0], abs=1e-6)  # the lower one to the other
 
 
 def test_another_crop_begins_another_course() -> None:

@@ -1,9 +1,10 @@
 """Policies of the warp network: from the lanes' paths to each lane's offset.
 
-All share one form: a kernel over time, and two terms for where room is short. Within the room the best smoother is
+All share one form: a kernel over time, and terms for where room is short. Within the room the best smoother is
 nearly linear, which a kernel does exactly; where the path leaves the room the decision is a plan ("begin to follow
-now"), which no kernel gives: hence weights for the turns of straight courses (``courses``), and a free term in
-proportion to how far the paths go. All of them leave a still picture still. They differ in how they look at the window.
+now"), which no kernel gives: hence weights for the turns of straight courses (``courses``), a free term in proportion
+to how far the paths go, and trust in the plan (``plan.py``). All of them leave a still picture still. They differ in
+how they look at the window.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 from flowgimbal.engines.motion import LANES
 from flowgimbal.engines.networks.constants import constant, indices
+from flowgimbal.engines.plan import PLANNED
 from flowgimbal.engines.shapes import CONDITIONS, RAW, SHOWN, TAPS
 from flowgimbal.engines.timeline import BINS, EDGES
 
@@ -94,14 +96,18 @@ def _squash(paths: Tensor) -> Tensor:
 
 
 class Policy(nn.Module, ABC):
-    """A way to decide: ``decide`` looks at the window, the head makes kernels and free terms of what it gives."""
+    """A way to decide: ``decide`` looks at the window, the head makes kernels and free terms of what it gives.
+
+    How far the plan takes their place is decided for each lane that is planned, frame by frame.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.head = nn.Linear(width, TAPS + 1 + COURSES)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-        with torch.no_grad():  # to begin with: hold the last shown picture, drift back within 20 frames
+        self.head, self.trust = nn.Linear(width, TAPS + 1 + COURSES), nn.Linear(width, 1)
+        for layer in (self.head, self.trust):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():  # to begin with: between the plan and the last shown picture, held for some 20 frames
             self.head.bias[RAW] = 0.95
 
     @abstractmethod
@@ -115,9 +121,12 @@ class Policy(nn.Module, ABC):
         how much of each bin is known, ``conditions`` (B, CONDITIONS).
         """
         sight = look(paths, cover, conditions)
-        kernel, free, course = self.head(self.decide(sight)).split((TAPS, 1, COURSES), -1)
+        hidden = self.decide(sight)
+        kernel, free, course = self.head(hidden).split((TAPS, 1, COURSES), -1)
         offsets = (kernel * paths).sum(-1) + (course * sight.led).sum(-1) + free[..., 0] * sight.reach
-        return offsets, kernel
+        trust = torch.sigmoid(self.trust(hidden[:, :PLANNED])[..., 0])
+        own, others = offsets.split((PLANNED, LANES - PLANNED), 1)
+        return torch.cat([own + trust * (paths[:, :PLANNED, -1] - own), others], 1), kernel
 
 
 class LanePolicy(Policy):

@@ -20,7 +20,7 @@ from flowgimbal.engines.motion import LANES
 from flowgimbal.engines.networks.constants import constant
 from flowgimbal.engines.shapes import COLUMNS, ROWS, TAPS
 
-KNEE = 0.9  # part of the margin that is used freely; the rest is approached softly
+KNEE = 0.97  # part of the margin that is used freely; the rest is approached softly
 BEND = 0.0125  # how far a circle may be stretched to an ellipse: half the difference of its axes, over their mean
 
 

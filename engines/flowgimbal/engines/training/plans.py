@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flowgimbal.engines import plan
 from flowgimbal.engines.forecast import HORIZONS
+from flowgimbal.engines.networks.constants import constant
 from flowgimbal.engines.plan import (
     BEHIND,
     COURSE,
@@ -53,24 +54,39 @@ def _ahead(rate: float, known: int, device: torch.device) -> tuple[Tensor, Tenso
 
 
 @functools.lru_cache(maxsize=64)
-def _operators(rate: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """``plan.operators``, and the weights (COURSE, COURSE) that take a course on to the next frame."""
+def _operators(rate: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """``plan.steadiness``, and the weights (COURSE, COURSE) that take a course on to the next frame."""
     count = plan.spacing(1 / rate)
     moments = np.arange(COURSE) * (count * UNIT)
-    parts = (*plan.operators(count), _weights(moments + 1 / rate, moments))
-    answer, past, onward = (torch.from_numpy(part).float().to(device) for part in parts)
-    return answer, past, onward
+    parts = (*plan.steadiness(count), _weights(moments + 1 / rate, moments))
+    directions, costs, past, onward = (torch.from_numpy(part).float().to(device) for part in parts)
+    return directions, costs, past, onward
+
+
+def _corners(aspect: Tensor) -> tuple[Tensor, Tensor]:
+    """``plan.corners`` of each ``aspect`` (B,): (B, WALLS, PLANNED) and (B, PLANNED)."""
+    x, y = (constant(corner, aspect) for corner in ((-1.0, 1.0, -1.0, 1.0), (-1.0, -1.0, 1.0, 1.0)))
+    one, none, square = torch.ones_like(x), torch.zeros_like(x), aspect.square()[:, None]
+    lanes = [one, none, x, -square * y], [none, one, y, x]
+    axes = [torch.stack([lane.expand(len(aspect), -1) for lane in axis], -1) for axis in lanes]
+    unit = torch.ones_like(square)
+    weight = torch.cat([unit, square, (unit + square) / 3, square * (unit + square) / 3], 1)
+    return torch.cat(axes, 1), weight
 
 
 class Planners:
     """``Planner`` of each of a batch of raw paths (B, T, LANES) in margins, of which ``look_ahead`` frames are known.
 
-    ``forecasts`` (B, T, len(HORIZONS), LANES) are relative to the due frame.
+    ``forecasts`` (B, T, len(HORIZONS), LANES) are relative to the due frame, ``aspect`` (1,) or (B,) is height / width.
     """
 
-    def __init__(self, raw: Tensor, forecasts: Tensor, rate: float, look_ahead: int) -> None:
+    def __init__(self, raw: Tensor, forecasts: Tensor, rate: float, look_ahead: int, aspect: Tensor) -> None:
         self._raw, self._forecasts = raw[..., :PLANNED], forecasts[..., :PLANNED]
         self._rate, self._look_ahead = rate, look_ahead
+        self._corners, self._weight = _corners(aspect)
+        costs = _operators(rate, raw.device)[1]
+        given = self._weight[:, None] * (costs[:, None] + HOMEWARD)
+        self._answer = 1 / (given + STIFFNESS * self._corners.square().sum(1)[:, None])
         self._course = self._walls = raw.new_zeros(0)
 
     def plan(self, frame: int, shown: Tensor) -> Tensor:
@@ -83,23 +99,26 @@ class Planners:
         ahead, reach = _ahead(self._rate, known, now.device)
         coming = torch.cat([self._raw[:, frame : frame + known + 1] - now, self._forecasts[:, frame]], 1)
         middle = ahead @ coming
-        low, high = middle - reach, middle + reach
-        answer, past, onward = _operators(self._rate, now.device)
+        outward = self._corners.transpose(1, 2)
+        places = middle @ outward
+        low, high = places - reach, places + reach
+        directions, _, past, onward = _operators(self._rate, now.device)
         behind = _past(self._rate, now.device)
         before = min(frame, behind.shape[2], shown.shape[1])
-        home = HOMEWARD * (answer @ middle)
+        home = HOMEWARD * middle
         if before:
             home = home + past @ (behind[before, :, :before] @ (shown[:, :before, :PLANNED] - now))
+        home = home * self._weight[:, None]
         if frame:
-            course = onward @ self._course - (now - self._raw[:, frame - 1, None])
+            course = onward @ self._course - (now - self._raw[:, frame - 1, None]) @ outward
             walls = onward @ self._walls
         else:
-            course = walls = torch.zeros_like(middle)
-        steady = course
+            course = walls = torch.zeros_like(places)
         for _ in range(ROUNDS if frame else FIRST_ROUNDS):
-            steady = home + STIFFNESS * (answer @ (course - walls))
-            wanted = walls + RELAXED * steady + (1 - RELAXED) * course
-            course = wanted.clamp(low, high)
+            pull = home + STIFFNESS * (course - walls) @ self._corners
+            steady = directions @ (self._answer * (directions.T @ pull))
+            wanted = walls + RELAXED * (steady @ outward) + (1 - RELAXED) * course
+            course = torch.minimum(torch.maximum(wanted, low), high)
             walls = wanted - course
         self._course, self._walls = course, walls
         return steady[:, 0]

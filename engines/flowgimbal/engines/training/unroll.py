@@ -66,7 +66,7 @@ def unroll(policy: Policy, raw: Tensor, setting: Setting) -> tuple[Tensor, Tenso
     margins = lane_scale(crop, aspect)[:, None]
     foreseen = foresee(raw * margins, setting.rate) / margins[:, None]
     forecasts = foreseen[:, newest] + (raw[:, newest] - raw)[:, :, None]
-    planners = Planners(raw, forecasts, setting.rate, setting.look_ahead)
+    planners = Planners(raw, forecasts, setting.rate, setting.look_ahead, aspect.float())
     forecasts = forecasts.transpose(2, 3)
 
     conditions = torch.stack(
