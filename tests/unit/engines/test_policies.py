@@ -75,6 +75,18 @@ def test_the_plan_is_followed_as_far_as_it_is_trusted(policy: type[Policy]) -> N
     assert torch.equal(decided[50.0][:, PLANNED:], decided[-50.0][:, PLANNED:])  # nothing is planned there
 
 
+def test_the_plan_is_trusted_less_where_nothing_ahead_is_known() -> None:
+    decide = LanePolicy()
+    torch.nn.init.zeros_(decide.head.bias)
+    plan, known = torch.zeros(1, LANES, TAPS), torch.ones(1, RAW + BINS)
+    plan[..., -1] = 1.0
+    unknown = known.clone()
+    unknown[:, BINS:RAW] = 0
+    followed, doubted = (decide(plan, cover, torch.tensor(CONDITIONS))[0] for cover in (known, unknown))
+    assert followed[0, :PLANNED].tolist() == pytest.approx([0.5] * PLANNED)
+    assert 0.2 < doubted[0, 0] < 0.3
+
+
 def test_shapes_are_kept_at_every_corner() -> None:
     torch.manual_seed(4)
     aspect, crop = 0.6, 0.1

@@ -28,6 +28,7 @@ AHEAD = (0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16)  # known moments, 0 being the due 
 COURSES = 1 + 2 * len(ROOMS) * len(AHEAD)
 NEVER = 1e4  # margins a second; no course is so steep
 FAR = 1e9  # beyond all of them
+DOUBT = 1.0  # by how much (logit) the plan is trusted less where nothing ahead is known: it overruns the ends of pans
 RECENT = 1  # the bin behind the last shown frame that tells how fast the shown picture moves
 
 
@@ -124,7 +125,8 @@ class Policy(nn.Module, ABC):
         hidden = self.decide(sight)
         kernel, free, course = self.head(hidden).split((TAPS, 1, COURSES), -1)
         offsets = (kernel * paths).sum(-1) + (course * sight.led).sum(-1) + free[..., 0] * sight.reach
-        trust = torch.sigmoid(self.trust(hidden[:, :PLANNED])[..., 0])
+        unknown = 1 - cover[:, BINS : BINS + 1]  # whether nothing ahead is known
+        trust = torch.sigmoid(self.trust(hidden[:, :PLANNED])[..., 0] - DOUBT * unknown)
         own, others = offsets.split((PLANNED, LANES - PLANNED), 1)
         return torch.cat([own + trust * (paths[:, :PLANNED, -1] - own), others], 1), kernel
 
