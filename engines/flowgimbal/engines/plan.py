@@ -84,8 +84,9 @@ def spacing(seconds: float) -> int:
 
     Between moments a path is interpolated, and what that smooths is not seen as shake.
     """
-    together = max(1, round(FINEST / max(seconds, UNIT) - ROUNDED))  # a tie at no rate that cameras have
-    return math.ceil(min(together * max(seconds, UNIT), COARSEST) / UNIT - ROUNDED)
+    seconds = max(seconds, UNIT)
+    together = max(1, round(FINEST / seconds - ROUNDED))  # a tie at no rate that cameras have
+    return math.ceil(min(together * seconds, COARSEST) / UNIT - ROUNDED)
 
 
 def room(times: Array, known: float) -> Array:
