@@ -62,7 +62,9 @@ def test_the_forecast_goes_on_from_the_newest_frame() -> None:
     for _ in range(4):
         window.push(shift(0.01))
     forecast = window.look()[0][RAW + SHOWN : -1, 0, 0, 0]
-    assert forecast == pytest.approx(0.03 + 0.01 * 30 * HORIZONS, rel=0.15)
+    straight = 0.01 * 30 * HORIZONS  # cameras that were recorded come back sooner or later
+    assert (forecast > 0.03 + 0.6 * straight).all()
+    assert (forecast < 0.03 + straight).all()
 
 
 def test_before_a_cut_the_forecast_is_that_nothing_moves_on() -> None:

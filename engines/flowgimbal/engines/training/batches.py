@@ -25,7 +25,7 @@ from flowgimbal.engines.training.settings import (
 
 log = logging.getLogger(__name__)
 
-PANS = 0.3  # part of the batches whose paths are nothing but pans
+PANS, BLIND_PANS = 0.3, 0.5  # parts of the batches whose paths are nothing but pans, with and without look-ahead
 QUIETEST, NOISIEST = 3e-5, 1e-3  # half widths a frame, of the measurement
 
 Values = NDArray[np.float32]
@@ -42,6 +42,11 @@ class Batch(NamedTuple):
     pans: Values  # 1 for those that are nothing but pans
 
 
+def pans_part(look_ahead: int) -> float:
+    """The part of the batches of one look-ahead that are pans: without any, the end of one comes as a surprise."""
+    return PANS if look_ahead else BLIND_PANS
+
+
 def draw_batch(maker: PathMaker, form: Form, size: int, key: tuple[int, ...]) -> Batch:
     """``size`` paths under settings as ``settings.draw_setting`` draws them, if it draws this form; the same by key.
 
@@ -49,7 +54,7 @@ def draw_batch(maker: PathMaker, form: Form, size: int, key: tuple[int, ...]) ->
     it. Mixed, it would be all that is left; apart, each is clipped to the same length before it is made use of.
     """
     rng = np.random.default_rng(key)
-    pans = rng.random() < PANS
+    pans = rng.random() < pans_part(form.look_ahead)
     steps = (maker.draw_pans if pans else maker.draw)(rng, size, form.frames, form.rate)
     noise = np.exp(rng.uniform(np.log(QUIETEST), np.log(NOISIEST), (size, 1, 1)))
     measured = steps + noise * rng.standard_normal(steps.shape, np.float32)

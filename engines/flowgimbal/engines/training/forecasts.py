@@ -12,9 +12,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from flowgimbal.engines import forecast
-from flowgimbal.engines.forecast import FORESEEN, HORIZONS, MEMORY, NOMINAL, QUIET, RIDGE, TRUST
+from flowgimbal.engines.forecast import (
+    FORESEEN,
+    HORIZONS,
+    MEMORY,
+    NOMINAL,
+    QUIET,
+    SHIFTS,
+    SHUTTER,
+    SKEWED,
+    SLANT,
+    WATCHED,
+)
+from flowgimbal.engines.networks.constants import indices
 from flowgimbal.engines.timeline import BINS, REACH, bin_means
 from flowgimbal.engines.training.paths import HELD_OUT, load_recordings
 
@@ -69,52 +82,61 @@ def _solve(matrices: Tensor, values: Tensor) -> Tensor:
 
 
 def samples(path: Tensor, rate: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Past (B, L, T, BINS) of each frame of paths (B, T, L), future (B, L, T - delay, H), samples' weights."""
+    """Past (B, FORESEEN, T, PAST) of each frame of paths (B, T, LANES), future (B, FORESEEN, T - delay, H), weights."""
+    path = path[..., :WATCHED]
     means, places = _means(rate, path.device), _places(rate, path.device)
     before = means.shape[1] - 1
     back = torch.cat([path[:, :1].expand(-1, before, -1), path], 1).unfold(1, before + 1, 1).flip(-1)
-    past = torch.einsum("jn,btln->bltj", means, back - path[..., None])
-    there = path.unfold(1, places.shape[1], 1)
+    bins = torch.einsum("jn,btln->bltj", means, back - path[..., None])
+    there = path[..., :FORESEEN].unfold(1, places.shape[1], 1)
     future = torch.einsum("hn,btln->blth", places, there - there[..., :1])
-    return past, future, 1 / (rate * NOMINAL) / (past.square().mean(-1) + QUIET**2)
+    own = bins[:, :FORESEEN]
+    return _with_skew(bins), future, 1 / (rate * NOMINAL) / (own.square().mean(-1) + QUIET**2)
+
+
+def _with_skew(bins: Tensor) -> Tensor:
+    """``forecast.with_skew`` of (B, WATCHED, T, BINS)."""
+    most = SLANT * bins[:, :SHIFTS, :, :SKEWED].abs().amax(-1, keepdim=True)
+    skew = torch.maximum(torch.minimum(bins[:, indices(SHUTTER, bins), :, :SKEWED], most), -most)
+    return torch.cat([bins[:, :FORESEEN], F.pad(skew, (0, 0, 0, 0, 0, FORESEEN - SHIFTS))], -1)
 
 
 @torch.no_grad()
 def foresee(path: Tensor, rate: float) -> Tensor:
     """What each frame's ``Forecaster.ahead`` gives along paths (B, T, LANES), half widths: (B, T, H, LANES)."""
-    past, future, weight = samples(path[..., :FORESEEN], rate)
+    past, future, weight = samples(path, rate)
     batch, lanes, frames, _ = past.shape
     delay = frames - future.shape[2]
     weighted = past * weight[..., None]
     seen = torch.einsum("bltj,bltk->tbljk", weighted, past)
     came = torch.einsum("bltj,blth->tbljh", weighted[:, :, : frames - delay], future)
     own, next_ = _prior(path.device)
-    pasts = (TRUST * own + RIDGE * torch.eye(BINS, device=path.device)).expand(frames, batch, lanes, -1, -1).clone()
-    futures = (TRUST * next_).expand(frames, batch, lanes, -1, -1).clone()
+    pasts = own.expand(frames, batch, lanes, -1, -1).clone()
+    futures = next_.expand(frames, batch, lanes, -1, -1).clone()
     kept = math.exp(-1 / (MEMORY * rate))
     for t in range(delay, frames):
         pasts[t] += kept * (pasts[t - 1] - pasts[0]) + seen[t - delay]
         futures[t] += kept * (futures[t - 1] - futures[0]) + came[t - delay]
     ahead = torch.einsum("bltj,tbljh->bthl", past, _solve(pasts, futures))
-    return torch.nn.functional.pad(ahead, (0, path.shape[2] - FORESEEN))
+    return F.pad(ahead, (0, path.shape[2] - FORESEEN))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the prior: the mean of normalised samples over recorded paths that do not validate."""
+    """Write the prior: mean normalised samples, of shifts and of zoom and roll, over paths that do not validate."""
     parser = argparse.ArgumentParser(prog="flowgimbal train forecast", description="Fits the prior of the forecast.")
     parser.add_argument("--paths", type=Path, required=True, help="npz that `flowgimbal train paths` wrote")
     parser.add_argument("--out", type=Path, required=True, help="npz file")
     args = parser.parse_args(argv)
-    own, next_, count = torch.zeros(BINS, BINS), torch.zeros(BINS, len(HORIZONS)), 0.0
+    own, next_, count = torch.zeros(FORESEEN, BINS, BINS), torch.zeros(FORESEEN, BINS, len(HORIZONS)), 0.0
     for recording in load_recordings(args.paths):
         if recording.name.startswith("shaky") and recording.name not in HELD_OUT:
-            path = torch.cumsum(torch.from_numpy(recording.steps[:, :FORESEEN]), 0)[None]
-            past, future, weight = samples(path, recording.rate)
-            past, weight = past[:, :, : future.shape[2]], weight[:, :, : future.shape[2]]
-            own += torch.einsum("blt,bltj,bltk->jk", weight, past, past)
-            next_ += torch.einsum("blt,bltj,blth->jh", weight, past, future)
-            count += future.shape[1] * future.shape[2] / (recording.rate * NOMINAL)
-    np.savez_compressed(args.out, past=(own / count).numpy(), future=(next_ / count).numpy())
+            past, future, weight = samples(torch.cumsum(torch.from_numpy(recording.steps), 0)[None], recording.rate)
+            past, weight = past[:, :, : future.shape[2], :BINS], weight[:, :, : future.shape[2]]
+            own += torch.einsum("blt,bltj,bltk->ljk", weight, past, past)
+            next_ += torch.einsum("blt,bltj,blth->ljh", weight, past, future)
+            count += future.shape[2] / (recording.rate * NOMINAL)
+    past, future = (part.reshape(-1, SHIFTS, *part.shape[1:]).mean(1) for part in (own / count, next_ / count))
+    np.savez_compressed(args.out, past=past.numpy(), future=future.numpy())
     return 0
 
 

@@ -159,5 +159,6 @@ class PathMaker:
         steps = steps[start : start + frames].copy()
         if rng.random() < 0.3:
             steps[:, [0, 1]] = steps[:, [1, 0]]
+            steps[:, [4, 5]] = steps[:, [5, 4]]  # what a rolling shutter makes of them stays theirs
             steps[:, [6, 7]] = steps[:, [7, 6]]
         return steps * rng.choice([-1.0, 1.0], LANES).astype(np.float32)

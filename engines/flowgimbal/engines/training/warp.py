@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from flowgimbal.engines.networks.policies import Policy
-from flowgimbal.engines.training.batches import NOISIEST, PANS, QUIETEST, Batch, Supply, draw_batch
+from flowgimbal.engines.training.batches import NOISIEST, QUIETEST, Batch, Supply, draw_batch, pans_part
 from flowgimbal.engines.training.captured import Ensemble
 from flowgimbal.engines.training.paths import HELD_OUT, PathMaker, load_recordings
 from flowgimbal.engines.training.run import Run, load
@@ -58,7 +58,7 @@ def step_by_setting(run: Run[Policy], maker: PathMaker, args: argparse.Namespace
     torch.manual_seed(args.seed * 1_000_003 + run.step)
     setting = draw_setting(rng, args.batch)
     frames = frames_of(setting.rate, args.seconds)
-    pans = rng.random() < PANS
+    pans = rng.random() < pans_part(setting.look_ahead)
     steps = torch.from_numpy((maker.draw_pans if pans else maker.draw)(rng, args.batch, frames, setting.rate))
     noise = torch.exp(torch.empty(args.batch, 1, 1).uniform_(math.log(QUIETEST), math.log(NOISIEST)))
     measured = torch.cumsum(steps + noise * torch.randn_like(steps), 1)
