@@ -1,8 +1,9 @@
 """Pairs of pictures whose motion is known, rendered in batches from photos.
 
-A scene is a background under a homography, rolling shutter and parallax, now and then with a sprite that moves on its
-own, seen by a camera with blur, noise, exposure jumps and compression. The flow is exact on the first picture's grid:
-the second picture is sampled through the numerical inverse of the very motion that is handed out as the truth.
+A scene is a background under a homography, rolling shutter and parallax, now and then with sprites that move on their
+own, seen by a camera with blur, noise, crushed blacks, exposure jumps and compression. The flow is exact on the first
+picture's grid: the second picture is sampled through the numerical inverse of the very motion that is handed out as
+the truth.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from flowgimbal.engines.networks.blocks import pixels, sample
 from flowgimbal.engines.shapes import STRIDE
 
 PHOTO = (480, 640)  # rows, columns of a cached photo
+SPRITES = 2  # at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +68,17 @@ class SceneMaker:
     def draw(self, batch: int, generator: torch.Generator) -> Pair:
         """A batch of pairs; the same generator state gives the same pairs."""
         dice = _Dice(batch, generator)
-        background = self._layer(dice, self.largest)
-        sprite = self._layer(dice, 0.6 * self.largest)
-        mask = self._blob(dice)
         grid = pixels(self.height, self.width).expand(batch, -1, -1, -1)
         cells = F.avg_pool2d(grid, STRIDE)
-
-        first = torch.lerp(background.texture(grid), sprite.texture(grid), mask)
-        flow = torch.where(F.avg_pool2d(mask, STRIDE) > 0.5, sprite.move(cells), background.move(cells)) - cells
-        origin = grid + _enlarge(sprite.source(cells) - cells)
+        background = self._layer(dice, self.largest)
         behind = grid + _enlarge(background.source(cells) - cells)
-        second = torch.lerp(background.texture(behind), sprite.texture(origin), sample(mask, origin))
+        first, second, flow = background.texture(grid), background.texture(behind), background.move(cells) - cells
+        for _ in range(SPRITES):  # each in front of those before
+            sprite, mask = self._layer(dice, 0.6 * self.largest), self._blob(dice)
+            origin = grid + _enlarge(sprite.source(cells) - cells)
+            first = torch.lerp(first, sprite.texture(grid), mask)
+            second = torch.lerp(second, sprite.texture(origin), sample(mask, origin))
+            flow = torch.where(F.avg_pool2d(mask, STRIDE) > 0.5, sprite.move(cells) - cells, flow)
         first, second = self._camera(dice, first, second, flow)
         return Pair(first, second, flow)
 
@@ -109,8 +111,12 @@ class SceneMaker:
         )
 
     def _blob(self, dice: _Dice) -> Tensor:
-        """Where the sprite covers the background: (B, 1, H, W) in [0, 1]; empty in half of the pairs."""
-        noise = F.interpolate(dice.noise((5, 7)), size=(self.height, self.width), mode="bicubic", align_corners=True)
+        """Where a sprite covers what is behind it: (B, 1, H, W) in [0, 1]; empty in half of the pairs."""
+        coarse, fine = (
+            F.interpolate(dice.noise(size), size=(self.height, self.width), mode="bicubic", align_corners=True)
+            for size in ((5, 7), (14, 20))
+        )
+        noise = torch.lerp(coarse, fine, (dice.uniform(0, 0.8) * self.hardness)[:, None, None, None])
         level = dice.uniform(0.0, 2.0) + 100.0 * (dice.uniform(0, 1) > 0.5 * self.hardness)
         return torch.sigmoid((noise - level[:, None, None, None]) * 12.0)
 
@@ -128,6 +134,8 @@ class SceneMaker:
         )
         first = first + sigma * dice.pixels_like(first)
         second = second + sigma * dice.pixels_like(second)
+        black = (dice.uniform(0, 0.6) * hard * (dice.uniform(0, 1) < 0.4))[:, None, None, None] * contrast
+        first, second = first - black, second - black * gain  # as at night: what is dark holds nothing to match
         step = dice.uniform(0.01, 0.12)[:, None, None, None] * hard
         rough = (dice.uniform(0, 1) < 0.35)[:, None, None, None]
         first = torch.where(rough, _compress(first, step), first)
