@@ -85,6 +85,9 @@ def test_the_plan_is_trusted_less_where_nothing_ahead_is_known() -> None:
     followed, doubted = (decide(plan, cover, torch.tensor(CONDITIONS))[0] for cover in (known, unknown))
     assert followed[0, :PLANNED].tolist() == pytest.approx([0.5] * PLANNED)
     assert 0.2 < doubted[0, 0] < 0.3
+    torch.nn.init.constant_(decide.doubt.say[-1].bias, 50.0)
+    assert decide(plan, unknown, torch.tensor(CONDITIONS))[0].abs().max() < 1e-6
+    assert torch.equal(decide(plan, known, torch.tensor(CONDITIONS))[0], followed)
 
 
 def test_shapes_are_kept_at_every_corner() -> None:

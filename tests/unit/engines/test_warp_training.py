@@ -290,12 +290,33 @@ def test_a_run_by_the_clock_ends_in_time(tmp_path: Path, monkeypatch: pytest.Mon
     assert again.done
 
 
-def test_training_by_forms_leaves_what_it_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def paths_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Recorded paths, whose validation is over at once."""
     monkeypatch.setattr(validation, "gains", lambda *_: [10.0])
     monkeypatch.setattr(validation, "pans", lambda _: torch.zeros(0, 2, 8))
     arrays = {r.name: r.steps for r in recordings()} | {f"rate/{r.name}": np.array(r.rate) for r in recordings()}
     np.savez(tmp_path / "paths.npz", **arrays)
-    options = f"--paths {tmp_path}/paths.npz --out {tmp_path}/out --steps 2 --every 1 --batch 2 --seconds 1 --forms 2"
+    return tmp_path / "paths.npz"
+
+
+def test_one_layer_learns_alone(paths_file: Path, tmp_path: Path) -> None:
+    options = f"--paths {paths_file} --out {tmp_path}/out --steps 2 --every 1 --batch 2 --seconds 1 --warm-up 1"
+    assert warp.main([*options.split(), "--only", "doubt", "--look-ahead", "0"]) == 0
+    torch.manual_seed(1)
+    before = validation.POLICIES["lanes"]().state_dict()
+    after = torch.load(tmp_path / "out" / "last.pt")["network"]
+    assert {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])} == {"doubt"}
+
+
+def test_one_layer_does_not_learn_by_forms(paths_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        warp.main(["--paths", str(paths_file), "--forms", "2", "--only", "doubt"])
+    assert "--forms 0" in capsys.readouterr().err
+
+
+def test_training_by_forms_leaves_what_it_promises(paths_file: Path, tmp_path: Path) -> None:
+    options = f"--paths {paths_file} --out {tmp_path}/out --steps 2 --every 1 --batch 2 --seconds 1 --forms 2"
     assert warp.main([*options.split(), "--groups", "1", "--workers", "0"]) == 0
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
         "best.pt", "curve.jsonl", "last.pt", "step-1.pt", "step-2.pt",

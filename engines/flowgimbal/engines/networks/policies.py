@@ -28,7 +28,7 @@ AHEAD = (0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16)  # known moments, 0 being the due 
 COURSES = 1 + 2 * len(ROOMS) * len(AHEAD)
 NEVER = 1e4  # margins a second; no course is so steep
 FAR = 1e9  # beyond all of them
-DOUBT = 1.0  # by how much (logit) the plan is trusted less where nothing ahead is known: it overruns the ends of pans
+DOUBT, DOUBTFUL = 1.0, 64  # how much (logit) to begin with, and what a perceptron is wide that says how much
 RECENT = 1  # the bin behind the last shown frame that tells how fast the shown picture moves
 
 
@@ -96,6 +96,28 @@ def _squash(paths: Tensor) -> Tensor:
     return 0.7 * torch.sign(paths) * torch.log(size + torch.sqrt(size * size + 1.0))
 
 
+class Doubt(nn.Module):
+    """By how much (logit) the plan is trusted less where nothing ahead is known.
+
+    It brings the most where the room is short for the shake, and it overruns the ends of pans: a matter of what the
+    camera does, for which there are weights that hold for nothing else.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        # What kernels are made of is small and hardly changes: it is brought to one size first.
+        self.norm, self.look, last = nn.LayerNorm(width), nn.Linear(width + 3 * TAPS, DOUBTFUL), nn.Linear(DOUBTFUL, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, DOUBT)
+        self.say = nn.Sequential(nn.GELU(), last)
+
+    def forward(self, hidden: Tensor, sight: Sight) -> Tensor:
+        """Of each planned lane (B, PLANNED), by its ``hidden`` (B, PLANNED, width)."""
+        seen = (part[:, :PLANNED] for part in (sight.paths, sight.moved, sight.beyond))
+        said: Tensor = self.say(self.look(torch.cat([self.norm(hidden), *seen], -1)))
+        return said[..., 0]
+
+
 class Policy(nn.Module, ABC):
     """A way to decide: ``decide`` looks at the window, the head makes kernels and free terms of what it gives.
 
@@ -105,6 +127,7 @@ class Policy(nn.Module, ABC):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.head, self.trust = nn.Linear(width, TAPS + 1 + COURSES), nn.Linear(width, 1)
+        self.doubt = Doubt(width)
         for layer in (self.head, self.trust):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -126,7 +149,8 @@ class Policy(nn.Module, ABC):
         kernel, free, course = self.head(hidden).split((TAPS, 1, COURSES), -1)
         offsets = (kernel * paths).sum(-1) + (course * sight.led).sum(-1) + free[..., 0] * sight.reach
         unknown = 1 - cover[:, BINS : BINS + 1]  # whether nothing ahead is known
-        trust = torch.sigmoid(self.trust(hidden[:, :PLANNED])[..., 0] - DOUBT * unknown)
+        hidden = hidden[:, :PLANNED]
+        trust = torch.sigmoid(self.trust(hidden)[..., 0] - self.doubt(hidden, sight) * unknown)
         own, others = offsets.split((PLANNED, LANES - PLANNED), 1)
         return torch.cat([own + trust * (paths[:, :PLANNED, -1] - own), others], 1), kernel
 

@@ -15,6 +15,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,8 @@ def step_by_setting(run: Run[Policy], maker: PathMaker, args: argparse.Namespace
     rng = np.random.default_rng([args.seed, run.step])
     torch.manual_seed(args.seed * 1_000_003 + run.step)
     setting = draw_setting(rng, args.batch)
+    if args.look_ahead is not None:
+        setting = replace(setting, look_ahead=args.look_ahead)
     frames = frames_of(setting.rate, args.seconds)
     pans = rng.random() < pans_part(setting.look_ahead)
     steps = torch.from_numpy((maker.draw_pans if pans else maker.draw)(rng, args.batch, frames, setting.rate))
@@ -115,6 +118,8 @@ def train(args: argparse.Namespace) -> None:
     network = POLICIES[args.policy]()
     if args.start:
         load(network, args.start)
+    if args.only:
+        network.requires_grad_(False).get_submodule(args.only).requires_grad_(True)
     run: Run[Policy] = Run(
         network.to(args.device),
         args.out,
@@ -153,6 +158,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--warm-up", type=int, default=100, help="steps in which the learning rate rises")
     parser.add_argument("--start", type=Path, help="best.pt to begin from")
+    parser.add_argument("--only", choices=("head", "trust", "doubt"), help="what learns; the rest stays as it began")
+    parser.add_argument("--look-ahead", type=int, help="frames; learn under this one alone")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=float, help="steps, or with --minutes seconds, between validations; 100, 20")
     parser.add_argument("--device", default="cpu")
@@ -164,6 +171,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     card = torch.device(args.device).type == "cuda"
     args.forms = (16 if card else 0) if args.forms is None else args.forms
+    if args.forms and (args.only or args.look_ahead is not None):
+        parser.error("--only and --look-ahead are for training without forms: say --forms 0 as well")
     args.batch = args.batch or (256 if card else 32)
     args.every = args.every or (20 if args.minutes else 100)
     if args.workers is None:
