@@ -36,8 +36,8 @@ MEMORY = 4.0  # seconds after which a sample counts for a third
 TRUST = 150.0  # samples that the prior counts for
 QUIET = 5e-3  # half widths; movement below it is nothing to learn from
 NOMINAL = 1 / 30  # seconds that one sample stands for
-RIDGE = 1e-6
-CAUTION = 0.1  # the same for what a shutter may say
+RIDGE = 1e-6  # on the diagonal of what is solved
+CAUTION = 0.1  # the same, for what a shutter may say
 KEPT = 256  # frames that are kept at most, however fast they come
 INSTANT = 1e-6  # seconds that times may be rounded by
 

@@ -100,7 +100,8 @@ class Doubt(nn.Module):
     """By how much (logit) the plan is trusted less where nothing ahead is known.
 
     It brings the most where the room is short for the shake, and it overruns the ends of pans: a matter of what the
-    camera does, for which there are weights that hold for nothing else.
+    camera does, for which there are weights that hold for nothing else. They learn without look-ahead; where a part of
+    the first bin ahead is known (look-ahead 1 of a fast camera), as much of the doubt goes.
     """
 
     def __init__(self, width: int) -> None:

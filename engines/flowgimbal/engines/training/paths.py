@@ -154,7 +154,9 @@ class PathMaker:
         if rng.random() < 0.5:
             steps = -steps[::-1]
         while len(steps) < frames:  # go back the way it came: no jump
-            steps = np.concatenate([steps, -steps[::-1]])
+            back = -steps[::-1]
+            back[:, 4:6] *= -1  # what a rolling shutter makes of shifts keeps its sign to them
+            steps = np.concatenate([steps, back])
         start = rng.integers(len(steps) - frames + 1)
         steps = steps[start : start + frames].copy()
         if rng.random() < 0.3:

@@ -171,6 +171,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     card = torch.device(args.device).type == "cuda"
     args.forms = (16 if card else 0) if args.forms is None else args.forms
+    if args.look_ahead is not None and args.look_ahead < 0:
+        parser.error("--look-ahead is a number of frames, 0 or more")
     if args.forms and (args.only or args.look_ahead is not None):
         parser.error("--only and --look-ahead are for training without forms: say --forms 0 as well")
     args.batch = args.batch or (256 if card else 32)
