@@ -55,7 +55,10 @@ def prior() -> tuple[Array, Array]:
 
 
 def with_skew(bins: Array) -> Array:
-    """The past that forecasts are made of, (FORESEEN, PAST), from the ``bins`` (WATCHED, BINS) of the lanes."""
+    """The past that forecasts are made of, (FORESEEN, PAST), from the ``bins`` (WATCHED, BINS) of the lanes.
+
+    Both in half widths, relative to the newest frame.
+    """
     most = SLANT * np.abs(bins[:SHIFTS, :SKEWED]).max(1, keepdims=True)
     skew = np.zeros((FORESEEN, SKEWED))
     skew[:SHIFTS] = np.clip(bins[SHUTTER, :SKEWED], -most, most)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flowgimbal.engines.forecast import SHUTTER
 from flowgimbal.engines.motion import LANES
 
 Steps = NDArray[np.float32]  # (frames, 8)
@@ -155,12 +156,12 @@ class PathMaker:
             steps = -steps[::-1]
         while len(steps) < frames:  # go back the way it came: no jump
             back = -steps[::-1]
-            back[:, 4:6] *= -1  # what a rolling shutter makes of shifts keeps its sign to them
+            back[:, SHUTTER] *= -1  # what a rolling shutter makes of shifts keeps its sign to them
             steps = np.concatenate([steps, back])
         start = rng.integers(len(steps) - frames + 1)
         steps = steps[start : start + frames].copy()
         if rng.random() < 0.3:
             steps[:, [0, 1]] = steps[:, [1, 0]]
-            steps[:, [4, 5]] = steps[:, [5, 4]]  # what a rolling shutter makes of them stays theirs
+            steps[:, SHUTTER] = steps[:, SHUTTER[::-1]]  # what a rolling shutter makes of them stays theirs
             steps[:, [6, 7]] = steps[:, [7, 6]]
         return steps * rng.choice([-1.0, 1.0], LANES).astype(np.float32)
