@@ -302,16 +302,16 @@ def paths_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_one_layer_learns_alone(paths_file: Path, tmp_path: Path) -> None:
     options = f"--paths {paths_file} --out {tmp_path}/out --steps 2 --every 1 --batch 2 --seconds 1 --warm-up 1"
-    assert warp.main([*options.split(), "--only", "doubt", "--look-ahead", "0"]) == 0
+    assert warp.main([*options.split(), "--only", "trust", "--look-ahead", "0"]) == 0
     torch.manual_seed(1)
     before = validation.POLICIES["lanes"]().state_dict()
     after = torch.load(tmp_path / "out" / "last.pt")["network"]
-    assert {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])} == {"doubt"}
+    assert {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])} == {"trust"}
 
 
 def test_one_layer_does_not_learn_by_forms(paths_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        warp.main(["--paths", str(paths_file), "--forms", "2", "--only", "doubt"])
+        warp.main(["--paths", str(paths_file), "--forms", "2", "--only", "trust"])
     assert "--forms 0" in capsys.readouterr().err
 
 

@@ -28,7 +28,7 @@ AHEAD = (0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16)  # known moments, 0 being the due 
 COURSES = 1 + 2 * len(ROOMS) * len(AHEAD)
 NEVER = 1e4  # margins a second; no course is so steep
 FAR = 1e9  # beyond all of them
-DOUBT, DOUBTFUL = 1.0, 64  # how much (logit) to begin with, and what a perceptron is wide that says how much
+BLIND, TRUSTING = -1.0, 64  # trust (logit) without look-ahead to begin with, and what a perceptron is wide that says it
 RECENT = 1  # the bin behind the last shown frame that tells how fast the shown picture moves
 
 
@@ -96,27 +96,28 @@ def _squash(paths: Tensor) -> Tensor:
     return 0.7 * torch.sign(paths) * torch.log(size + torch.sqrt(size * size + 1.0))
 
 
-class Doubt(nn.Module):
-    """By how much (logit) the plan is trusted less where nothing ahead is known.
+class Trust(nn.Module):
+    """How far the plan takes the place of a lane's own kernel: half the way where anything ahead is known.
 
-    It brings the most where the room is short for the shake, and it overruns the ends of pans: a matter of what the
-    camera does, for which there are weights that hold for nothing else. They learn without look-ahead; where a part of
-    the first bin ahead is known (look-ahead 1 of a fast camera), as much of the doubt goes.
+    Without look-ahead the plan brings the most where the room is short for the shake, and overruns the ends of pans: a
+    matter of what the camera does, for which there are weights that hold for nothing else. Where a part of the first
+    bin ahead is known (look-ahead 1 of a fast camera), it is half the way by as much.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         # What kernels are made of is small and hardly changes: it is brought to one size first.
-        self.norm, self.look, last = nn.LayerNorm(width), nn.Linear(width + 3 * TAPS, DOUBTFUL), nn.Linear(DOUBTFUL, 1)
+        self.norm, self.look = nn.LayerNorm(width), nn.Linear(width + 3 * TAPS, TRUSTING)
+        last = nn.Linear(TRUSTING, 1)
         nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, DOUBT)
+        nn.init.constant_(last.bias, BLIND)
         self.say = nn.Sequential(nn.GELU(), last)
 
-    def forward(self, hidden: Tensor, sight: Sight) -> Tensor:
-        """Of each planned lane (B, PLANNED), by its ``hidden`` (B, PLANNED, width)."""
+    def forward(self, hidden: Tensor, sight: Sight, unknown: Tensor) -> Tensor:
+        """Of each planned lane (B, PLANNED), by its ``hidden`` (B, PLANNED, width); how much is ``unknown`` (B, 1)."""
         seen = (part[:, :PLANNED] for part in (sight.paths, sight.moved, sight.beyond))
         said: Tensor = self.say(self.look(torch.cat([self.norm(hidden), *seen], -1)))
-        return said[..., 0]
+        return torch.sigmoid(said[..., 0] * unknown)
 
 
 class Policy(nn.Module, ABC):
@@ -127,11 +128,9 @@ class Policy(nn.Module, ABC):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.head, self.trust = nn.Linear(width, TAPS + 1 + COURSES), nn.Linear(width, 1)
-        self.doubt = Doubt(width)
-        for layer in (self.head, self.trust):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.head, self.trust = nn.Linear(width, TAPS + 1 + COURSES), Trust(width)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
         with torch.no_grad():  # to begin with: between the plan and the last shown picture, held for some 20 frames
             self.head.bias[RAW] = 0.95
 
@@ -150,8 +149,7 @@ class Policy(nn.Module, ABC):
         kernel, free, course = self.head(hidden).split((TAPS, 1, COURSES), -1)
         offsets = (kernel * paths).sum(-1) + (course * sight.led).sum(-1) + free[..., 0] * sight.reach
         unknown = 1 - cover[:, BINS : BINS + 1]  # whether nothing ahead is known
-        hidden = hidden[:, :PLANNED]
-        trust = torch.sigmoid(self.trust(hidden)[..., 0] - self.doubt(hidden, sight) * unknown)
+        trust = self.trust(hidden[:, :PLANNED], sight, unknown)
         own, others = offsets.split((PLANNED, LANES - PLANNED), 1)
         return torch.cat([own + trust * (paths[:, :PLANNED, -1] - own), others], 1), kernel
 

@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--warm-up", type=int, default=100, help="steps in which the learning rate rises")
     parser.add_argument("--start", type=Path, help="best.pt to begin from")
-    parser.add_argument("--only", choices=("head", "trust", "doubt"), help="what learns; the rest stays as it began")
+    parser.add_argument("--only", choices=("head", "trust"), help="what learns; the rest stays as it began")
     parser.add_argument("--look-ahead", type=int, help="frames; learn under this one alone")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=float, help="steps, or with --minutes seconds, between validations; 100, 20")
