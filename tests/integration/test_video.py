@@ -189,7 +189,7 @@ def test_a_live_stream_may_begin_in_mid_air_and_lose_and_damage_units(client, wi
         stream.send(request)
         # A damaged unit may give a picture or none: each other one is waited for by name, for a live server takes
         # the newest picture, and what lies unread is what it would leave out.
-        while 20 <= number and number not in damaged and (not returned or returned[-1].frame.frame_id < number):
+        while number >= 20 and number not in damaged and (not returned or returned[-1].frame.frame_id < number):
             returned.append(next(stream.call).frame)
     stream.half_close()
     returned += stream.frames()

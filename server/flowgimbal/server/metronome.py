@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 from flowgimbal.engines.timeline import REACH
 from flowgimbal.server.window import NOMINAL
 
 RECENT = 30  # intervals that are judged: about a second of them
-FEW = 8  # intervals that are too few to judge
+FEW = 4  # intervals that are too few to judge
+KEPT = 90  # intervals that say what is usual
 LOW = 8  # one interval in so many may be shorter than a beat
 MOST_DROPPED = 4  # beats to a frame, on average; where there would be more, frames came in bursts
 REFINED = 3  # rounds in which the beat is refined
 EVEN = 0.06  # of the beat: what three quarters of even times differ from its multiples by, at most
 TICK = 0.6e-3  # seconds; times are often told in milliseconds
 MANY = 6.0  # usual intervals; what comes later than that was not just stamped late
+BURSTS = 1 / 3  # of the mean; a median further from it is of frames in a burst, or of what is between bursts
 
 
 class Metronome:
@@ -29,7 +32,7 @@ class Metronome:
 
     def __init__(self) -> None:
         self._time_ns: int | None = None
-        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._intervals: deque[float] = deque(maxlen=KEPT)
 
     def since(self, time_ns: int) -> float:
         """Seconds in which the camera came to the frame of this time from the one before; more than REACH are a gap.
@@ -41,11 +44,11 @@ class Metronome:
         if seconds > REACH:
             return seconds
         if seconds >= 0.0:
-            self._recent.append(seconds)
-        ordered = sorted(self._recent)
-        if seconds > 0.0 and (len(ordered) < FEW or _even(ordered)):
+            self._intervals.append(seconds)
+        recent = sorted(islice(self._intervals, max(0, len(self._intervals) - RECENT), None))
+        if seconds > 0.0 and (len(recent) < FEW or _even(recent)):
             return seconds
-        usual = _usual(ordered) or NOMINAL
+        usual = _usual(sorted(self._intervals)) or NOMINAL
         return seconds if seconds > MANY * usual else usual
 
 
@@ -57,11 +60,17 @@ def _even(ordered: Sequence[float]) -> bool:
             return False
         beat = sum(ordered) / sum(max(1, round(interval / beat)) for interval in ordered)
     away = sorted(abs(interval - beat * max(1, round(interval / beat))) for interval in ordered)
-    return away[3 * len(away) // 4] < max(EVEN * beat, TICK)
+    return away[(3 * len(away) - 1) // 4] < max(EVEN * beat, TICK)
 
 
 def _usual(ordered: Sequence[float]) -> float:
-    """The mean of the intervals, but for those before which many frames were dropped; 0 of none."""
+    """The usual one of the intervals, shortest first, but for those before which many frames were dropped; 0 of none.
+
+    It is the median, which a hiccup does not move, or the mean where frames come in bursts.
+    """
     longest = MANY * sum(ordered) / max(1, len(ordered))
     usual = [interval for interval in ordered if interval <= longest]
-    return sum(usual) / max(1, len(usual))
+    if not usual:
+        return 0.0
+    mean, median = sum(usual) / len(usual), usual[len(usual) // 2]
+    return median if abs(median - mean) < BURSTS * mean else mean
