@@ -58,6 +58,7 @@ OURS = (
     Variant("homography, look-ahead 0", "0 frames", ("--look-ahead-frames", "0", "--warp", "homography")),
     Variant("transformer, look-ahead 0", "0 frames", ("--look-ahead-frames", "0", "--warp", "transformer")),
     Variant("flow by DIS medium, look-ahead 0", "0 frames", ("--look-ahead-frames", "0", "--flow", "dis")),
+    Variant("flow by DIS medium, look-ahead 15", "15 frames", ("--look-ahead-frames", "15", "--flow", "dis")),
 )
 
 
