@@ -64,10 +64,12 @@ def test_the_plan_is_followed_as_far_as_it_is_trusted(policy: type[Policy]) -> N
     torch.manual_seed(5)
     decide = policy()
     torch.nn.init.normal_(decide.head.weight, std=0.1)
-    seen = torch.randn(2, LANES, TAPS), torch.ones(2, RAW + BINS), torch.tensor(CONDITIONS).expand(2, -1)
+    cover = torch.ones(2, RAW + BINS)
+    cover[:, BINS:RAW] = 0
+    seen = torch.randn(2, LANES, TAPS), cover, torch.tensor(CONDITIONS).expand(2, -1)
     plan, decided = seen[0][..., -1], {}
     for logit in (-50.0, 0.0, 50.0):
-        torch.nn.init.constant_(decide.trust.bias, logit)
+        torch.nn.init.constant_(decide.trust.say[-1].bias, logit)
         decided[logit] = decide(*seen)[0]
     assert torch.allclose(decided[50.0][:, :PLANNED], plan[:, :PLANNED])
     assert (decided[-50.0] - plan)[:, :PLANNED].abs().min() > 1e-4
@@ -75,19 +77,26 @@ def test_the_plan_is_followed_as_far_as_it_is_trusted(policy: type[Policy]) -> N
     assert torch.equal(decided[50.0][:, PLANNED:], decided[-50.0][:, PLANNED:])  # nothing is planned there
 
 
-def test_the_plan_is_trusted_less_where_nothing_ahead_is_known() -> None:
+def test_the_plan_is_trusted_half_the_way_where_anything_ahead_is_known() -> None:
     decide = LanePolicy()
     torch.nn.init.zeros_(decide.head.bias)
     plan, known = torch.zeros(1, LANES, TAPS), torch.ones(1, RAW + BINS)
     plan[..., -1] = 1.0
-    unknown = known.clone()
+    unknown, partly = known.clone(), known.clone()
     unknown[:, BINS:RAW] = 0
-    followed, doubted = (decide(plan, cover, torch.tensor(CONDITIONS))[0] for cover in (known, unknown))
-    assert followed[0, :PLANNED].tolist() == pytest.approx([0.5] * PLANNED)
-    assert 0.2 < doubted[0, 0] < 0.3
-    torch.nn.init.constant_(decide.doubt.say[-1].bias, 50.0)
-    assert decide(plan, unknown, torch.tensor(CONDITIONS))[0].abs().max() < 1e-6
-    assert torch.equal(decide(plan, known, torch.tensor(CONDITIONS))[0], followed)
+    partly[:, BINS:RAW] = 0
+    partly[:, BINS] = 0.5
+
+    def followed(cover: torch.Tensor) -> torch.Tensor:
+        return decide(plan, cover, torch.tensor(CONDITIONS))[0]
+
+    half = followed(known)
+    assert half[0, :PLANNED].tolist() == pytest.approx([0.5] * PLANNED)
+    assert 0.2 < followed(unknown)[0, 0] < 0.3
+    assert followed(unknown)[0, 0] + 0.05 < followed(partly)[0, 0] < 0.45
+    torch.nn.init.constant_(decide.trust.say[-1].bias, -50.0)
+    assert followed(unknown).abs().max() < 1e-6
+    assert torch.equal(followed(known), half)
 
 
 def test_shapes_are_kept_at_every_corner() -> None:
