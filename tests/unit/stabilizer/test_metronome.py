@@ -70,7 +70,7 @@ def test_hiccups_do_not_move_what_is_usual() -> None:
 
 
 def test_a_ragged_start_is_over_soon() -> None:
-    # As two recorded clips begin: frames of before the first key frame bear its time.
+    # As two recorded clips begin: now and then two frames bear one time, and the next ones come late.
     intervals = np.array([0.1, 1e-5, 0.0333, 0.1, 2e-5, 0.0333, 0.0333, 0.0417, 0.025] + [1 / 30] * 30)
     assert heard(np.append(0, np.cumsum(intervals)))[5:] == pytest.approx(1 / 30, rel=0.02)
 

@@ -114,7 +114,10 @@ class Trust(nn.Module):
         self.say = nn.Sequential(nn.GELU(), last)
 
     def forward(self, hidden: Tensor, sight: Sight, unknown: Tensor) -> Tensor:
-        """Of each planned lane (B, PLANNED), by its ``hidden`` (B, PLANNED, width); how much is ``unknown`` (B, 1)."""
+        """Of each planned lane (B, PLANNED), within [0, 1].
+
+        By its ``hidden`` state (B, PLANNED, width); how much of the first bin ahead is ``unknown`` (B, 1), [0, 1].
+        """
         seen = (part[:, :PLANNED] for part in (sight.paths, sight.moved, sight.beyond))
         said: Tensor = self.say(self.look(torch.cat([self.norm(hidden), *seen], -1)))
         return torch.sigmoid(said[..., 0] * unknown)
@@ -148,7 +151,7 @@ class Policy(nn.Module, ABC):
         hidden = self.decide(sight)
         kernel, free, course = self.head(hidden).split((TAPS, 1, COURSES), -1)
         offsets = (kernel * paths).sum(-1) + (course * sight.led).sum(-1) + free[..., 0] * sight.reach
-        unknown = 1 - cover[:, BINS : BINS + 1]  # whether nothing ahead is known
+        unknown = 1 - cover[:, BINS : BINS + 1]  # of the first bin ahead
         trust = self.trust(hidden[:, :PLANNED], sight, unknown)
         own, others = offsets.split((PLANNED, LANES - PLANNED), 1)
         return torch.cat([own + trust * (paths[:, :PLANNED, -1] - own), others], 1), kernel
