@@ -16,6 +16,10 @@ PRESETS = {
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
+# As in networks/polish.py, which says why.
+SOFT = 0.85  # pixels
+WINDOW = (20, 20)
+GRAIN = 1e-3
 
 
 class DisFlow:
@@ -35,7 +39,7 @@ class DisFlow:
         dense = dis.calc(memory, luma, None)  # type: ignore[call-overload]
         cells = (luma.shape[1] // STRIDE, luma.shape[0] // STRIDE)
         flow = cv2.resize(dense, cells, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-        return FlowField(np.ascontiguousarray(flow), _scale(memory, cells)), luma
+        return FlowField(np.ascontiguousarray(flow), _scale(memory, cells), _texture(memory, cells)), luma
 
 
 def _scale(luma: Luma, cells: tuple[int, int]) -> NDArray[np.float32]:
@@ -43,3 +47,15 @@ def _scale(luma: Luma, cells: tuple[int, int]) -> NDArray[np.float32]:
     texture = cv2.resize(gradient, cells, interpolation=cv2.INTER_AREA)
     scale: NDArray[np.float32] = (0.1 + 8.0 / (texture + 2.0)).astype(np.float32)
     return scale
+
+
+def _texture(luma: Luma, cells: tuple[int, int]) -> NDArray[np.float32]:
+    """As of ``FlowField``, the very measure of the flow network (``networks/polish.py``)."""
+    normal = luma.astype(np.float32) / np.float32(max(luma.std(), 1.0))
+    soft = cv2.GaussianBlur(normal, (0, 0), SOFT)
+    gx, gy = (0.5 * cv2.Sobel(soft, cv2.CV_32F, x, 1 - x, ksize=1) for x in (1, 0))
+    mean = cv2.blur(np.stack([gx, gy, gx * gx, gx * gy, gy * gy], -1), WINDOW)
+    x, y, xx, xy, yy = cv2.resize(mean, cells, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+    xx, xy, yy = xx - x * x, xy - x * y, yy - y * y
+    grain = GRAIN / ((xx + GRAIN) * (yy + GRAIN) - xy * xy)
+    return np.stack([1 - grain * (yy + GRAIN), grain * xy, 1 - grain * (xx + GRAIN)])

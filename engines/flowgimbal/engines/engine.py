@@ -25,11 +25,19 @@ class FlowField:
     """Forward flow from the frame before, on its grid of 4x4-pixel cells.
 
     ``flow`` is float32 (2, h, w), x then y, in pixels of the network's input; ``scale`` is float32 (h, w), the Laplace
-    scale of its error in the same pixels: the smaller, the surer.
+    scale of its error in the same pixels: the smaller, the surer. ``texture`` is float32 (3, h, w), the parts xx, xy
+    and yy of a symmetric matrix: which part of a motion along each direction the picture can tell there. All of it at
+    a corner, nothing along an edge or where all is flat: there a motion is guessed, and guessed too small.
     """
 
     flow: NDArray[np.float32]
     scale: NDArray[np.float32]
+    texture: NDArray[np.float32]
+
+
+def corners(rows: int, columns: int) -> NDArray[np.float32]:
+    """The texture of a picture that tells all of a motion everywhere."""
+    return np.broadcast_to(np.array([1, 0, 1], np.float32)[:, None, None], (3, rows, columns))
 
 
 class FlowMeter(Protocol):

@@ -52,7 +52,7 @@ def export_flow(network: FlowNetwork, file: Path) -> None:
     shapes = [{0: batch, 2: s * rows, 3: s * columns} for s in (16, 16, 4, 2)]
     shapes.append({0: batch, 2: rows, 3: columns})
     names = ["luma", *FEATURES]
-    outputs = ["flow", "log_scale", *(f"new_{name}" for name in FEATURES)]
+    outputs = ["flow", "log_scale", "texture", *(f"new_{name}" for name in FEATURES)]
     _export(network, flow_inputs(2, 176, 320), names, outputs, tuple(shapes), file)
 
 

@@ -46,10 +46,10 @@ class OnnxFlow:
         before = memory if memory is not None and known else _blank(height, width)
         picture = luma[None, None].astype(np.float32)
         picture *= np.float32(1 / 255)
-        flow, log_scale, *now = self._network({"luma": picture} | dict(zip(FEATURES, before, strict=True)))
+        flow, log_scale, texture, *now = self._network({"luma": picture} | dict(zip(FEATURES, before, strict=True)))
         if not known:
             return None, now
-        return FlowField(flow[0], np.exp(log_scale[0, 0])), now
+        return FlowField(flow[0], np.exp(log_scale[0, 0]), texture[0]), now
 
 
 class _InParts:
@@ -66,7 +66,7 @@ class _InParts:
         self._levels = [(sessions[name], level, _sharpness(sessions[name])) for name, level in LEVELS.items()]
 
     def __call__(self, inputs: dict[str, Tensor]) -> list[Tensor]:
-        """Flow, log of its scale, and the features that are to be kept. Raises EngineError."""
+        """Flow, log of its scale, texture, and the features that are to be kept. Raises EngineError."""
         try:
             return self._measure(inputs)
         except (ValueError, MemoryError) as error:
@@ -84,9 +84,9 @@ class _InParts:
             flow, log_scale = guess + head[:, :2], head[:, 2:]
             before = flow, hidden
         matched = flow * STRIDE
-        stepped = polish(inputs["picture"], picture, matched, log_scale)
+        *stepped, texture = polish(inputs["picture"], picture, matched, log_scale)
         gated = run(self._gate, dict(zip(POLISHED, (matched, log_scale, hidden, *stepped), strict=True)))
-        return [*gated, *now]
+        return [*gated, texture, *now]
 
 
 def _sharpness(session: Any) -> float:

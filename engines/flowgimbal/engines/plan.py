@@ -36,7 +36,7 @@ HOMEWARD = 3e-4  # weight of its distance from the raw path
 STIFFNESS = 0.025  # of the tie between a corner's place on the steadiest course and the nearest one within the room
 RELAXED = 1.6  # by how much a round goes further than the tie says
 ROUNDS, FIRST_ROUNDS = 12, 60
-WIDEST, NARROWEST = 0.97, 0.3  # margins to both sides of the raw path, where it is known and where hardly
+WIDEST, NARROWEST = 0.93, 0.3  # margins to both sides of the raw path, where it is known and where hardly
 NARROWING = 1.0  # margins a second
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import Engine, EngineError, FlowField, Held, Measurement, Memory
+from flowgimbal.engines.engine import Engine, EngineError, FlowField, Held, Measurement, Memory, corners
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 PATIENCE = 30
 """Failures in a row that a live stream passes over: a second of it."""
 CALLS = ("hold", "measure", "warp", "sample")
-UNSURE = FlowField(np.zeros((2, 2, 2), np.float32), np.full((2, 2), 1e3, np.float32))
+UNSURE = FlowField(np.zeros((2, 2, 2), np.float32), np.full((2, 2), 1e3, np.float32), corners(2, 2))
 """What was not measured: it expects the error of a cut, so that the next frame is measured from the one before."""
 
 Offsets = NDArray[np.float32]
@@ -133,8 +133,8 @@ def _checked_measurement(found: Measurement) -> Measurement:
     if field is not None and not (
         field.scale.ndim == 2
         and field.flow.shape == (2, *field.scale.shape)
-        and np.isfinite(field.flow).all()
-        and np.isfinite(field.scale).all()
+        and field.texture.shape == (3, *field.scale.shape)
+        and all(np.isfinite(part).all() for part in (field.flow, field.scale, field.texture))
     ):
         raise EngineError("what it measured is no motion")
     return found

@@ -25,7 +25,10 @@ from flowgimbal.engines.shapes import COLUMNS, COMPONENTS, ROWS, STRIDE
 
 # How far each coefficient may be expected to go in one frame, in half widths: shifts are free.
 EXPECTED = np.array([1.0, 1.0, 0.05, 0.05, 0.01, 0.01, 0.01, 0.01], np.float64)
-RIDGE = 2.0  # weight of that expectation, in cells with an error of one pixel
+# Weight of that expectation, in cells with an error of one pixel that tell all, where cells agree to TIGHTEST; the more
+# the less they agree: at first it keeps turning and zooming from making one motion of two.
+RIDGE = 0.2
+REST_RIDGE = 2.0  # the same of the rest, which is not to follow what moves by itself
 ROUNDS = 6
 LOOSEST = 5.0  # pixels; what turning and zooming may add to the shift at first
 LOST = 10.0  # pixels of expected error that tell a cut: within a scene it stays below 7, across a cut above 16
@@ -35,10 +38,10 @@ REST_ROUNDS = 2
 UNSEEN = 1e-4  # weight of a cell that does not count
 BESIDE = 0.15  # pixels beside a cell's scale, so that no cell is surer than all others together (in fit.c, too)
 TIGHTEST = 0.25  # pixels; below it every cell agrees
-STILL = 0.025  # pixels that a picture at rest seems to move by
-STILL_ERROR = 0.5  # and by as many more per pixel of expected error: noise, blur
+NEAR = 0.02  # pixels that no two cells differ by for a reason
+STILL, MOVING = 1.25, 1.75  # clarity of the motion of a camera that rests, at most, and of one that surely moves
 
-HOW = np.array([ROUNDS, REST_ROUNDS, LOOSEST, TIGHTEST, LOOSE_REST])  # in the order of fit.c
+HOW = np.array([ROUNDS, REST_ROUNDS, LOOSEST, TIGHTEST, LOOSE_REST, NEAR])  # in the order of fit.c
 
 Cells = NDArray[np.floating[Any]]
 
@@ -76,14 +79,13 @@ def fit(field: FlowField, aspect: float, seen: Callable[[tuple[int, int]], Cells
     eight, rest = _fields(small, aspect), _rest_fields(small)
     stretch = aspect * width / height
     if seen is None and native.takes(field.scale.shape):
-        coefficients, rests, told = native.fit(field.flow, field.scale, stretch, eight.table, rest.table, HOW)
+        coefficients, rests, told = native.fit(field, stretch, eight.table, rest.table, HOW)
         found = _Found(coefficients, rests, *told.tolist())
     else:
         found = _fit(field, stretch, eight, rest, seen)
-    still = STILL + STILL_ERROR * found.sure
-    # 0 where the picture moved by no more than a still one seems to, soon 1 above. Without it the noise of a still
-    # picture would add up to a drift, and to steady that drift would move what stands still.
-    moving = min(max(found.moved / still**2 - 1.0, 0.0), 1.0) / (width * STRIDE / 2)
+    # 0 where no motion explains the picture nearly as well. Without it the noise of a still picture would add up to a
+    # drift, and to steady that drift would move what stands still.
+    moving = min(max((found.clarity - STILL) / (MOVING - STILL), 0.0), 1.0) / (width * STRIDE / 2)
     return GlobalMotion(moving * found.coefficients, moving * found.rest, found.validity, found.error)
 
 
@@ -94,14 +96,13 @@ def spread_rest(rest: NDArray[np.float64], extent: float) -> NDArray[np.float64]
 
 
 class _Found(NamedTuple):
-    """What is found, in pixels of the flow's input; ``moved`` is the mean of the squared motion, in pixels squared."""
+    """What is found, in pixels of the flow's input."""
 
     coefficients: NDArray[np.float64]
     rest: NDArray[np.float64]
     validity: float
     error: float  # that half of the cells expect to stay below
-    sure: float  # that the sure cells expect
-    moved: float
+    clarity: float  # how many times farther from what half of the cells tell no motion is than this one
 
 
 def _fit(
@@ -115,12 +116,16 @@ def _fit(
     sure = np.asarray(cv2.resize(fine, small, interpolation=cv2.INTER_AREA))
     flow = weighted / sure[..., None] * np.array([1.0, stretch], np.float32)  # sureness-weighted mean of 2x2 cells
 
+    texture = cv2.resize((field.texture * fine).transpose(1, 2, 0), small, interpolation=cv2.INTER_AREA)
+    told = np.ascontiguousarray((texture / sure[..., None]).reshape(-1, 3).T, np.float64)
+
     target = np.ascontiguousarray(flow.reshape(-1, 2).T, np.float64)
     prior = sure.reshape(-1).astype(np.float64)
     if seen is not None:
         prior *= np.maximum(seen(small), UNSEEN).reshape(-1)
     prior /= prior.max()
-    projected = eight.project(target)
+    through = eight.through(told)
+    projected = through.project(target)
     # Begin at the shift that most of the picture shares: least squares would begin between two motions and stay there.
     coefficients = np.zeros(LANES)
     coefficients[:2] = [_weighted_median(axis, prior) for axis in target]
@@ -129,7 +134,7 @@ def _fit(
         left = target - eight.spread(coefficients)
         error = np.sqrt(_squares(left))
         weight = prior / (1.0 + (error / spread) ** 2) ** 2  # Geman-McClure
-        coefficients = eight.solve(weight, projected)
+        coefficients = through.solve(weight, projected, spread / TIGHTEST)
         if spread > TIGHTEST:
             spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
     agree = np.exp(-0.5 * (error / max(1.0, 2 * spread)) ** 2)
@@ -139,9 +144,15 @@ def _fit(
         _fit_rest(left, prior, max(LOOSE_REST, 2 * spread), rest),
         validity=float((agree * prior).sum() / prior.sum()),
         error=float(np.partition(expected, (expected.size - 1) // 2)[(expected.size - 1) // 2]),
-        sure=float(np.average(field.scale, weights=fine)),
-        moved=float(_squares(eight.spread(coefficients)).mean()),
+        clarity=_apart(target, told, prior) / _apart(left, told, prior),
     )
+
+
+def _apart(motion: NDArray[np.float64], told: NDArray[np.float64], prior: NDArray[np.float64]) -> float:
+    """How much of a motion (2, cells) half of the cells tell at most, pixels, and NEAR."""
+    xx, xy, yy = told
+    seen = np.sqrt((xx * motion[0] + xy * motion[1]) ** 2 + (xy * motion[0] + yy * motion[1]) ** 2)
+    return _weighted_median(seen, prior * (xx + yy)) + NEAR
 
 
 def _fit_rest(
@@ -152,28 +163,39 @@ def _fit_rest(
     rest = np.zeros(COMPONENTS)
     for _ in range(REST_ROUNDS):
         weight = prior / (1.0 + _squares(left - fields.spread(rest)) / spread**2) ** 2
-        rest = fields.solve(weight, projected)
+        rest = fields.solve(weight, projected, 1.0)
     return rest
 
 
 class _Fields:
     """Fields of motion (cells, 2, n) that a flow is fitted with; motion itself is (2, cells), long rows for numpy.
 
-    ``ridge`` (n,) is how little of each is expected, in cells with an error of one pixel. The products that weighted
+    ``ridge`` (n,) is how little of each is expected, in cells with an error of one pixel, ``told`` (3, cells) which
+    part of a motion each cell tells, as of ``FlowField.texture`` (all of it unless given). The products that weighted
     least squares sums up are there for each cell: a round is then two small products of matrices with the weights.
     """
 
-    def __init__(self, fields: NDArray[np.float64], ridge: NDArray[np.float64]) -> None:
+    def __init__(
+        self, fields: NDArray[np.float64], ridge: NDArray[np.float64], told: NDArray[np.float64] | None = None
+    ) -> None:
         lanes = fields.shape[2]
+        self._fields, self._ridge = fields, ridge
         self._rows = np.ascontiguousarray(fields.transpose(2, 1, 0))
-        self._x, self._y = self._rows.transpose(1, 0, 2)
-        self._ridge = np.diag(ridge)
+        seen = fields
+        if told is not None:
+            xx, xy, yy = told[:, :, None]
+            seen = np.stack([xx * fields[:, 0] + xy * fields[:, 1], xy * fields[:, 0] + yy * fields[:, 1]], 1)
+        self._x, self._y = np.ascontiguousarray(seen.transpose(1, 2, 0))
         lower = np.tril_indices(lanes)
-        self._products = np.ascontiguousarray((fields.transpose(0, 2, 1) @ fields)[:, *lower])
+        self._products = np.ascontiguousarray((fields.transpose(0, 2, 1) @ seen)[:, *lower])
         self._whole = np.zeros((lanes, lanes), np.intp)  # where in them the products of two lanes are
         self._whole[lower] = np.arange(len(lower[0]))
         self._whole += np.tril(self._whole, -1).T
         self.table = native.Fields(self._rows, self._products, ridge)
+
+    def through(self, told: NDArray[np.float64]) -> _Fields:
+        """The same fields where cells tell but a part of them."""
+        return _Fields(self._fields, self._ridge, told)
 
     def spread(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
         """The motion (2, cells) that they are the coefficients of."""
@@ -183,10 +205,14 @@ class _Fields:
         """Each cell's part (n, cells) in the right side of the normal equations."""
         return np.asarray(motion[0] * self._x + motion[1] * self._y)
 
-    def solve(self, weight: NDArray[np.float64], projected: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The coefficients (n,) with which the fields explain a motion best, under each cell's ``weight``."""
+    def solve(
+        self, weight: NDArray[np.float64], projected: NDArray[np.float64], stiffness: float
+    ) -> NDArray[np.float64]:
+        """The coefficients (n,) with which the fields explain a motion best, under each cell's ``weight`` and
+        ``stiffness`` times the ridge.
+        """
         sums = (weight @ self._products)[self._whole]
-        return np.asarray(np.linalg.solve(sums + self._ridge, projected @ weight))
+        return np.asarray(np.linalg.solve(sums + np.diag(stiffness * self._ridge), projected @ weight))
 
 
 @functools.lru_cache(maxsize=64)
@@ -198,7 +224,7 @@ def _rest_fields(size: tuple[int, int]) -> _Fields:
         fields, (np.arange(columns) + 0.5) / columns * 2 - 1, (np.arange(rows) + 0.5) / rows * 2 - 1
     )
     at_cells = there.transpose(2, 3, 1, 0).reshape(-1, 2, COMPONENTS)
-    return _Fields(at_cells, RIDGE / (spreads * columns * STRIDE) ** 2)
+    return _Fields(at_cells, REST_RIDGE / (spreads * columns * STRIDE) ** 2)
 
 
 @functools.lru_cache(maxsize=64)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from both_roads import compiled_alone
 
 from flowgimbal.engines import native, onnx_flow, weights
 from flowgimbal.engines.dis import DisFlow
-from flowgimbal.engines.engine import FlowField, FlowMeter, flow_size
+from flowgimbal.engines.engine import FlowMeter, flow_size
 from flowgimbal.engines.host import shrink
 from flowgimbal.engines.onnx import OnnxEngine
 from flowgimbal.engines.onnx_flow import OnnxFlow
@@ -87,7 +88,7 @@ def test_a_form_that_overflows_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
     def overflowing(self: OnnxFlow, luma: np.ndarray, memory: Any) -> Any:
         field, memory = flow(self, luma, memory)
         if field and opened and self is not opened[0]:
-            field = FlowField(field.flow * 1.02, field.scale)
+            field = replace(field, flow=field.flow * 1.02)
         return field, memory
 
     opened: list[OnnxFlow] = []
@@ -95,6 +96,24 @@ def test_a_form_that_overflows_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(OnnxFlow, "__init__", lambda self, *a: (opened.append(self), begin(self, *a))[1])
     monkeypatch.setattr(OnnxFlow, "flow", overflowing)
     assert list(onnx_flow.flow_times.__wrapped__()) == ["fp32"]
+
+
+def test_every_meter_sees_the_same_texture() -> None:
+    luma = texture(320, 176)
+    luma[:, :100] = luma[0, :100]  # edges, down
+    luma[:, -100:] = 90
+    told = []
+    for meter in (*map(OnnxFlow, onnx_flow.forms()), DisFlow()):
+        field, _ = meter.flow(luma, meter.flow(luma, None)[1])
+        assert field is not None
+        told.append(field.texture[:, 4:-4])
+    for other in told[1:]:
+        apart = np.abs(other - told[0])[..., 4:-4]
+        assert np.quantile(apart, 0.9) < 0.1
+        assert apart.mean() < 0.03
+    assert np.abs(told[0][1:, :, 4:20]).max() < 0.01 < told[0][0, :, 4:20].mean()
+    assert np.abs(told[0][..., -20:-4]).max() < 1e-3
+    assert told[0][[0, 2], :, 30:50].mean() > 0.9
 
 
 def test_another_size_forgets_the_frame_before() -> None:

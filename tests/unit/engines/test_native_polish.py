@@ -32,19 +32,20 @@ def by_torch(*seen: np.ndarray) -> list[np.ndarray]:
     first, second, flow, log_scale = map(torch.from_numpy, seen)
     weight = torch.exp(-log_scale.clamp(-5.0, 5.0))
     start = smooth(flow, weight)
-    step, tell = least_squares(first, second, start)
-    return [part.numpy() for part in (smooth(start + step, weight) - flow, step, tell)]
+    step, tell, texture = least_squares(first, second, start)
+    return [part.numpy() for part in (smooth(start + step, weight) - flow, step, tell, texture)]
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(44, 80), (80, 44), (4, 4), (12, 20)])
 @pytest.mark.parametrize("seed", range(3))
 def test_makes_what_torch_makes(rows, columns, seed):
     seen = scene(np.random.default_rng(seed), rows, columns)
-    change, step, tell = polish(*seen)
+    change, step, tell, texture = polish(*seen)
     theirs = by_torch(*seen)
     assert change == pytest.approx(theirs[0], abs=2e-3)
     assert step == pytest.approx(theirs[1], abs=2e-3)
     assert np.log(tell) == pytest.approx(theirs[2], abs=2e-3)
+    assert texture == pytest.approx(theirs[3], abs=1e-3)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 3e38])

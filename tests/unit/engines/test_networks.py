@@ -1,6 +1,7 @@
 """The torch networks: gradients, export and parity with ONNX Runtime, and that training lowers its loss."""
 
 import json
+import math
 from itertools import islice
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def test_quantised_the_network_sees_the_same_motion() -> None:
     with av.open(str(BUNDLED_CLIP)) as clip:
         for frame in islice(clip.decode(video=0), 12):
             luma = frame.reformat(320, 176, "gray").to_ndarray()[None, None].astype(np.float32) / 255
-            features = whole.run(None, inputs[-1])[2:] if inputs else blank_features()
+            features = whole.run(None, inputs[-1])[3:] if inputs else blank_features()
             inputs.append({"luma": luma} | dict(zip(FEATURES, features, strict=True)))
     small = quantise.quantise(exact, iter(inputs[1:9]))
     assert len(small) < 0.5 * len(exact)
@@ -226,10 +227,22 @@ def test_least_squares_finds_the_last_fraction_of_a_pixel() -> None:
         for p in (pair.first, pair.second)
     ]
     guess = pair.flow + torch.tensor([0.4, -0.3])[None, :, None, None]
-    step, _ = least_squares(pictures[0], pictures[1], guess)
+    step, *_ = least_squares(pictures[0], pictures[1], guess)
     inner = (slice(None), slice(4, -4), slice(4, -4))
     error = torch.linalg.vector_norm(guess + step - pair.flow, dim=1)[inner]
     assert error.median() < 0.06  # from half a pixel
+
+
+@pytest.mark.parametrize(("degrees", "expected"), [(0, [1, 0, 0]), (45, [0.5, 0.5, 0.5]), (90, [0, 0, 1])])
+def test_texture_is_what_can_be_told_by_direction(degrees: float, expected: list[float]) -> None:
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    angle = math.radians(degrees)
+    waves = torch.sin(0.7 * (x * math.cos(angle) + y * math.sin(angle)))[None, None]
+    still = torch.zeros(1, 2, 16, 16)
+    *_, texture = least_squares(waves, waves, still)
+    assert texture[0, :, 8, 8].tolist() == pytest.approx(expected, abs=0.02)
+    *_, texture = least_squares(torch.zeros_like(waves), waves, still)
+    assert texture.abs().max() < 1e-3
 
 
 def test_smoothing_believes_the_sure() -> None:

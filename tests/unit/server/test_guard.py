@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from flowgimbal.engines.engine import EngineError, FlowField, Measurement
+from flowgimbal.engines.engine import EngineError, FlowField, Measurement, corners
 from flowgimbal.engines.picker import IdentityEngine
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
@@ -34,7 +34,7 @@ class Panning(IdentityEngine):
             return Measurement(None, self._seen, 50.0)
         flow = np.zeros((2, 45, 80), np.float32)
         flow[0] = SPEED * (self._seen - memory)
-        return Measurement(FlowField(flow, np.full((45, 80), 0.1, np.float32)), self._seen, 50.0)
+        return Measurement(FlowField(flow, np.full((45, 80), 0.1, np.float32), corners(45, 80)), self._seen, 50.0)
 
     def warp(self, *_: object) -> np.ndarray:
         self._decided += 1

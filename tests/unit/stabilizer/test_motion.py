@@ -4,7 +4,7 @@ import both_roads
 import numpy as np
 import pytest
 
-from flowgimbal.engines.engine import FlowField
+from flowgimbal.engines.engine import FlowField, corners
 from flowgimbal.engines.motion import basis
 from flowgimbal.engines.native import fit as compiled
 from flowgimbal.server.motion import fit
@@ -28,11 +28,17 @@ def flow_of(coefficients: np.ndarray, aspect: float = ASPECT) -> np.ndarray:
     return flow.transpose(2, 0, 1).astype(np.float32)
 
 
+def field_of(flow: np.ndarray, scale: np.ndarray | float = 0.3, texture: np.ndarray | None = None) -> FlowField:
+    """With corners everywhere, unless told otherwise."""
+    scale = np.broadcast_to(np.float32(scale), (ROWS, COLUMNS))
+    return FlowField(flow, scale, corners(ROWS, COLUMNS) if texture is None else texture)
+
+
 TRUE = np.array([0.03, -0.02, 0.01, 0.015, 0.001, -0.001, 0.002, -0.001])
 
 
 def test_a_pure_camera_motion_is_recovered() -> None:
-    motion = fit(FlowField(flow_of(TRUE), np.full((ROWS, COLUMNS), 0.3, np.float32)), ASPECT)
+    motion = fit(field_of(flow_of(TRUE)), ASPECT)
     assert motion.coefficients == pytest.approx(TRUE, abs=3e-4)
     assert motion.validity > 0.95
     assert motion.connected
@@ -42,7 +48,7 @@ def test_a_pure_camera_motion_is_recovered() -> None:
 def test_a_moving_foreground_does_not_drag_the_picture(share: float) -> None:
     flow = flow_of(TRUE)
     flow[:, :, : int(share * COLUMNS)] += np.array([9.0, -6.0], np.float32)[:, None, None]
-    motion = fit(FlowField(flow, np.full((ROWS, COLUMNS), 0.3, np.float32)), ASPECT)
+    motion = fit(field_of(flow), ASPECT)
     assert motion.coefficients[:2] * HALF == pytest.approx(TRUE[:2] * HALF, abs=0.25)
 
 
@@ -50,13 +56,51 @@ def test_unsure_cells_are_not_believed() -> None:
     flow, scale = flow_of(TRUE), np.full((ROWS, COLUMNS), 0.2, np.float32)
     flow[:, 20:] += np.random.default_rng(1).normal(0, 12, flow[:, 20:].shape).astype(np.float32)
     scale[20:] = 12.0
-    motion = fit(FlowField(flow, scale), ASPECT)
+    motion = fit(field_of(flow, scale), ASPECT)
     assert motion.coefficients[:2] * HALF == pytest.approx(TRUE[:2] * HALF, abs=0.3)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90])
+def test_a_motion_along_edges_is_told_by_the_few_corners(degrees: float) -> None:
+    """Nine in ten cells see edges, and along them nothing of the motion: there their flow is a third of it."""
+    flow, along = flow_of(TRUE), np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+    across = (np.eye(2) - np.outer(along, along))[[0, 0, 1], [0, 1, 1]]
+    seen = np.random.default_rng(3).random((ROWS, COLUMNS)) < 0.1
+    seen = np.kron(seen[::2, ::2], np.ones((2, 2), bool))
+    flow = np.where(seen, flow, flow - 2 / 3 * along[:, None, None] * np.tensordot(along, flow, 1)).astype(np.float32)
+    told = np.where(seen, corners(ROWS, COLUMNS), across[:, None, None]).astype(np.float32)
+    right = fit(field_of(flow, 0.3, told), ASPECT)
+    wrong = fit(field_of(flow), ASPECT)
+    off = [np.linalg.norm(HALF * (motion.coefficients - TRUE)[:2] @ along) for motion in (right, wrong)]
+    assert off[0] < 0.05 < 0.5 < off[1]
+
+
+@pytest.mark.parametrize("noise", [0.003, 0.03, 0.3])
+def test_a_motion_counts_that_explains_the_picture_better_than_none(noise: float) -> None:
+    flow = np.random.default_rng(4).normal(0, noise, (2, ROWS // 2, COLUMNS // 2)).repeat(2, 1).repeat(2, 2)
+    at_rest, small, larger = (
+        fit(field_of((flow + pixels).astype(np.float32)), ASPECT).coefficients[:2] * HALF
+        for pixels in (0, 0.1 * noise, 0.03 + 2 * noise)
+    )
+    assert not at_rest.any()
+    assert not small.any()
+    assert larger == pytest.approx(np.full(2, 0.03 + 2 * noise), abs=0.01 + 0.1 * noise)
+
+
+def test_a_small_thing_that_moves_is_no_motion_of_the_camera() -> None:
+    flow = np.random.default_rng(5).normal(0, 0.02, (2, ROWS, COLUMNS)).astype(np.float32)
+    flow[:, :, :10] += 0.8
+    assert not fit(field_of(flow), ASPECT).coefficients.any()
+
+
+def test_a_picture_without_texture_shows_no_motion() -> None:
+    motion = fit(field_of(flow_of(TRUE), 0.3, np.zeros((3, ROWS, COLUMNS), np.float32)), ASPECT)
+    assert not motion.coefficients.any()
 
 
 @pytest.mark.parametrize("part", [0.0, 0.4])
 def test_where_nothing_counts_all_of_it_is_looked_at(part: float) -> None:
-    field = FlowField(flow_of(TRUE), np.full((ROWS, COLUMNS), 0.3, np.float32))
+    field = field_of(flow_of(TRUE))
     motion = fit(field, ASPECT, lambda size: np.full(size[::-1], part))
     assert motion.coefficients == pytest.approx(TRUE, abs=3e-4)
     assert motion.connected
@@ -64,10 +108,10 @@ def test_where_nothing_counts_all_of_it_is_looked_at(part: float) -> None:
 
 def test_a_cut_is_not_a_motion() -> None:
     flow = np.random.default_rng(2).normal(0, 40, (2, ROWS, COLUMNS)).astype(np.float32)
-    assert not fit(FlowField(flow, np.full((ROWS, COLUMNS), 60.0, np.float32)), ASPECT).connected
+    assert not fit(field_of(flow, 60.0), ASPECT).connected
 
 
 @pytest.mark.parametrize("aspect", [9 / 16, 3 / 4, 2.0])
 def test_the_aspect_is_the_picture_s_and_not_the_grid_s(aspect: float) -> None:
-    motion = fit(FlowField(flow_of(TRUE, aspect), np.full((ROWS, COLUMNS), 0.3, np.float32)), aspect)
+    motion = fit(field_of(flow_of(TRUE, aspect)), aspect)
     assert motion.coefficients == pytest.approx(TRUE, abs=1e-3)

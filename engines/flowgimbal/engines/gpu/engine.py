@@ -98,7 +98,7 @@ class GpuEngine:
 
         found = self._flow(flow_tensors(*size), {"luma": luma, **before})
         now = CardMemory(size, {name: found[new] for name, new in zip(FEATURES, NEW, strict=True)})
-        field = FlowField(found["flow"], np.exp(found["log_scale"][0])) if known else None
+        field = FlowField(found["flow"], np.exp(found["log_scale"][0]), found["texture"]) if known else None
         return Measurement(field, now, contrast(seen))
 
     def warp(

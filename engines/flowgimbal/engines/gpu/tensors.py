@@ -29,7 +29,7 @@ def flow_tensors(width: int, height: int) -> Tensors:
     luma: Shape = (1, height, width)
     return Tensors(
         {"luma": luma} | dict(zip(FEATURES, shapes, strict=True)),
-        {"flow": (2, *cells), "log_scale": (1, *cells)} | dict(zip(NEW, shapes, strict=True)),
+        {"flow": (2, *cells), "log_scale": (1, *cells), "texture": (3, *cells)} | dict(zip(NEW, shapes, strict=True)),
     )
 
 

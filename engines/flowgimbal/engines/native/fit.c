@@ -26,6 +26,7 @@ typedef struct {
 typedef struct {
     int cells;
     double *target, *prior, *left, *square, *weight;
+    double *told; /* (3, cells): which part of a motion a cell tells, as of FlowField.texture */
     Weighed *sorting; /* three times as many as there are values to sort */
 } Work;
 
@@ -91,8 +92,9 @@ static inline AVX2 void subtract(const double *row, double much, int count, doub
     for (int i = 0; i < count; i++) from[i] -= much * row[i];
 }
 
-/* The coefficients with which the fields explain `motion` best, under the weights at work. */
-static AVX2 void least_squares(const Fields *fields, const Work *work, const double *motion, double *coefficients) {
+/* The coefficients with which the fields explain `motion` best, under the weights at work and `stiffness` ridges. */
+static AVX2 void least_squares(
+    const Fields *fields, const Work *work, const double *motion, double stiffness, double *coefficients) {
     double sums[PAIRS(MOST_LANES)] = {0}, matrix[MOST_LANES][MOST_LANES];
     int pairs = PAIRS(fields->lanes), cells = work->cells;
     for (int i = 0; i < cells; i++) {
@@ -110,14 +112,35 @@ static AVX2 void least_squares(const Fields *fields, const Work *work, const dou
             parts[0] += work->weight[j] * (motion[j] * x[j] + motion[cells + j] * y[j]);
         coefficients[lane] = parts[0] + parts[1] + parts[2] + parts[3];
         for (int other = 0; other <= lane; other++) matrix[lane][other] = sums[pair++];
-        matrix[lane][lane] += fields->ridge[lane];
+        matrix[lane][lane] += stiffness * fields->ridge[lane];
     }
     solve(fields->lanes, matrix, coefficients);
 }
 
-/* One round of reweighted least squares (Geman-McClure): what the coefficients left of `motion`, then better ones. */
+/* The fields where cells tell but a part of them, into `seen`: what least squares multiplies and sums up. */
+static AVX2 void through(const Fields *fields, const Work *work, double *rows, double *products, Fields *seen) {
+    int lanes = fields->lanes, cells = work->cells;
+    for (int i = 0; i < cells; i++) {
+        double xx = work->told[i], xy = work->told[cells + i], yy = work->told[2 * cells + i];
+        double x[MOST_LANES], y[MOST_LANES], *product = products + (ptrdiff_t)i * PAIRS(lanes);
+        for (int lane = 0; lane < lanes; lane++) {
+            ptrdiff_t at = (ptrdiff_t)2 * lane * cells + i;
+            x[lane] = fields->rows[at];
+            y[lane] = fields->rows[at + cells];
+            double seen_x = xx * x[lane] + xy * y[lane], seen_y = xy * x[lane] + yy * y[lane];
+            rows[at] = seen_x;
+            rows[at + cells] = seen_y;
+            for (int other = 0; other <= lane; other++) *product++ = x[other] * seen_x + y[other] * seen_y;
+        }
+    }
+    *seen = (Fields){rows, products, fields->ridge, lanes};
+}
+
+/* One round of reweighted least squares (Geman-McClure): what the coefficients left of `motion`, then better ones.
+ * `seen` are the same fields, through what cells tell of them, or themselves. */
 static AVX2 void reweighted(
-    const Fields *fields, const Work *work, const double *motion, double spread, double *left, double *coefficients) {
+    const Fields *fields, const Fields *seen, const Work *work, const double *motion, double spread, double stiffness,
+    double *left, double *coefficients) {
     int cells = work->cells;
     memcpy(left, motion, 2 * cells * sizeof(double));
     for (int lane = 0; lane < fields->lanes; lane++)
@@ -127,25 +150,29 @@ static AVX2 void reweighted(
         work->square[i] = square;
         work->weight[i] = work->prior[i] / (apart * apart);
     }
-    least_squares(fields, work, motion, coefficients);
+    least_squares(seen, work, motion, stiffness, coefficients);
 }
 
-/* The sureness-weighted mean of each 2x2 cells of a flow (2, 2 * rows, 2 * columns), and how sure that is. */
+/* The sureness-weighted mean of each 2x2 cells of a flow (2, 2 * rows, 2 * columns) and of its texture (3, ...), and how
+ * sure that is. */
 static AVX2 void gather(
-    const float *flow, const float *scale, int rows, int columns, double stretch, const Work *work) {
+    const float *flow, const float *scale, const float *texture, int rows, int columns, double stretch,
+    const Work *work) {
     int wide = 2 * columns, all = 4 * rows * columns;
     double surest = 0;
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < columns; c++) {
             int corner = 2 * r * wide + 2 * c, four[] = {corner, corner + 1, corner + wide, corner + wide + 1};
-            double x = 0, y = 0, sure = 0;
+            double x = 0, y = 0, sure = 0, told[3] = {0};
             for (int k = 0; k < 4; k++) {
                 double fine = 1 / (scale[four[k]] + BESIDE);
                 x += flow[four[k]] * fine;
                 y += flow[all + four[k]] * fine;
                 sure += fine;
+                for (int part = 0; part < 3; part++) told[part] += texture[part * all + four[k]] * fine;
             }
             int cell = r * columns + c;
+            for (int part = 0; part < 3; part++) work->told[part * work->cells + cell] = told[part] / sure;
             work->target[cell] = x / sure;
             work->target[work->cells + cell] = y / sure * stretch;
             work->prior[cell] = sure;
@@ -154,35 +181,42 @@ static AVX2 void gather(
     for (int i = 0; i < work->cells; i++) work->prior[i] /= surest;
 }
 
-/* Half of the cells expect less of an error; and what they expect in the mean, the sure ones counting for more. */
-static void expected(const float *scale, const Work *work, double *middle, double *mean) {
-    double weighted = 0, sure = 0;
-    for (int i = 0; i < 4 * work->cells; i++) {
-        double fine = 1 / (scale[i] + BESIDE);
-        work->sorting[i] = (Weighed){scale[i], 1};
-        weighted += scale[i] * fine;
-        sure += fine;
-    }
-    *mean = weighted / sure;
-    *middle = median(work->sorting, 4 * work->cells);
+/* Half of the cells expect less of an error. */
+static double expected(const float *scale, const Work *work) {
+    for (int i = 0; i < 4 * work->cells; i++) work->sorting[i] = (Weighed){scale[i], 1};
+    return median(work->sorting, 4 * work->cells);
 }
 
-/* `flow` (2, 2 * rows, 2 * columns) and its `scale`, in pixels; `stretch` makes the picture's pixels of the flow's,
- * down. `how`: the number of rounds, and of those for the rest; the spreads, in pixels, of the first round, of the last
- * one at least, and of the rest's at least. To `found`: coefficients, those of the rest, validity, the error that half
- * of the cells expect to stay below, the one that the sure cells expect, and the mean of the squared motion. 0 if there
- * is no memory. */
+/* How much of a motion half of the cells tell at most. */
+static AVX2 double apart(const Work *work, const double *motion) {
+    int cells = work->cells;
+    for (int i = 0; i < cells; i++) {
+        double xx = work->told[i], xy = work->told[cells + i], yy = work->told[2 * cells + i];
+        double x = xx * motion[i] + xy * motion[cells + i], y = xy * motion[i] + yy * motion[cells + i];
+        work->square[i] = x * x + y * y;
+        work->weight[i] = work->prior[i] * (xx + yy);
+    }
+    return sqrt(weighted_median(work, work->square, work->weight));
+}
+
+/* `flow` (2, 2 * rows, 2 * columns) and its `scale`, in pixels, and its `texture` (3, ...); `stretch` makes the picture's
+ * pixels of the flow's, down. `how`: the number of rounds, and of those for the rest; the spreads, in pixels, of the first
+ * round, of the last one at least, and of the rest's at least; the pixels that no cells differ by for a reason. To
+ * `found`: coefficients, those of the rest, validity, the error that half of the cells expect to stay below, and how many
+ * times farther no motion is from what half of the cells tell than this one. 0 if there is no memory. */
 int fit(
-    const float *flow, const float *scale, int rows, int columns, double stretch, const Fields *eight,
-    const Fields *rest, const double *how, double *found) {
-    int cells = rows * columns;
+    const float *flow, const float *scale, const float *texture, int rows, int columns, double stretch,
+    const Fields *eight, const Fields *rest, const double *how, double *found) {
+    int cells = rows * columns, lanes = eight->lanes;
     size_t sorting = 3 * 4 * (size_t)cells * sizeof(Weighed);
-    char *room = malloc(sorting + 7 * (size_t)cells * sizeof(double));
+    char *room = malloc(sorting + (10 + 2 * lanes + PAIRS(lanes)) * (size_t)cells * sizeof(double));
     if (!room) return 0;
     double *numbers = (double *)(room + sorting);
     Work work = {cells, numbers, numbers + 2 * cells, numbers + 3 * cells, numbers + 5 * cells, numbers + 6 * cells,
-        (Weighed *)room};
-    gather(flow, scale, rows, columns, stretch, &work);
+        numbers + 7 * cells, (Weighed *)room};
+    Fields seen;
+    gather(flow, scale, texture, rows, columns, stretch, &work);
+    through(eight, &work, numbers + 10 * cells, numbers + (10 + 2 * lanes) * cells, &seen);
 
     double *coefficients = found, *rests = found + eight->lanes, *told = rests + rest->lanes;
     double spread = how[2], tightest = how[3], agree = 0, whole = 0;
@@ -190,7 +224,7 @@ int fit(
     for (int axis = 0; axis < 2; axis++)
         coefficients[axis] = weighted_median(&work, work.target + axis * cells, work.prior);
     for (int round = 0; round < how[0]; round++) {
-        reweighted(eight, &work, work.target, spread, work.left, coefficients);
+        reweighted(eight, &seen, &work, work.target, spread, spread / tightest, work.left, coefficients);
         if (spread > tightest)
             spread = fmax(tightest, fmin(spread / 2, 2 * sqrt(weighted_median(&work, work.square, work.weight))));
     }
@@ -200,17 +234,12 @@ int fit(
         whole += work.prior[i];
     }
     told[0] = agree / whole;
-    expected(scale, &work, told + 1, told + 2);
+    told[1] = expected(scale, &work);
+    told[2] = (apart(&work, work.target) + how[5]) / (apart(&work, work.left) + how[5]);
 
-    double *moved = work.target; /* no longer needed */
-    memset(moved, 0, 2 * cells * sizeof(double));
-    for (int lane = 0; lane < eight->lanes; lane++)
-        subtract(eight->rows + (ptrdiff_t)2 * lane * cells, -coefficients[lane], 2 * cells, moved);
-    told[3] = 0;
-    for (int i = 0; i < 2 * cells; i++) told[3] += moved[i] * moved[i] / cells;
-
+    double *aside = work.target; /* no longer needed */
     for (int round = 0; round < how[1]; round++)
-        reweighted(rest, &work, work.left, fmax(how[4], 2 * spread), moved, rests);
+        reweighted(rest, rest, &work, work.left, fmax(how[4], 2 * spread), 1, aside, rests);
     free(room);
     return 1;
 }

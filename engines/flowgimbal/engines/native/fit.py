@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowgimbal.engines import native
+from flowgimbal.engines.engine import FlowField
 
 MOST_LANES = 16  # as in fit.c
-TOLD = 4  # numbers beside the coefficients
-HOW = 5  # numbers that say how
+TOLD = 3  # numbers beside the coefficients
+HOW = 6  # numbers that say how
 
 Numbers = NDArray[np.float64]
 
@@ -43,24 +44,28 @@ def takes(cells: tuple[int, ...]) -> bool:
 
 
 def fit(
-    flow: NDArray[np.float32], scale: NDArray[np.float32], stretch: float, eight: Fields, rest: Fields, how: Numbers
+    field: FlowField, stretch: float, eight: Fields, rest: Fields, how: Numbers
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """The coefficients (n,) of both kinds of fields, and the four numbers told of them; in pixels.
+    """The coefficients (n,) of both kinds of fields, and the three numbers told of them; in pixels.
 
-    ``flow`` (2, 2 * rows, 2 * columns) and its ``scale`` (2 * rows, 2 * columns) are in pixels of the flow's input, of
-    which ``stretch`` of the picture's make one, down; the fields are of its 2x2 cells. ``how``: the rounds, those for
-    the rest, the spread to begin with, the least, and the rest's least. Told are the validity, the error that half of
-    the cells expect to stay below, the one that the sure cells expect, and the mean of the squared motion.
+    ``field`` has 2 * rows and 2 * columns; it is in pixels of the flow's input, of which ``stretch`` of the picture's
+    make one, down; the fields to fit with are of its 2x2 cells. ``how``: the rounds, those for
+    the rest, the spread to begin with, the least, and the rest's least, and the pixels that no cells differ by for a
+    reason. Told are the validity, the error that half of the cells expect to stay below, and the clarity.
     """
-    flow, scale = np.ascontiguousarray(flow, np.float32), np.ascontiguousarray(scale, np.float32)
-    rows, columns = scale.shape[0] // 2, scale.shape[1] // 2
-    if not takes(scale.shape) or flow.shape != (2, *scale.shape) or not eight.cells == rest.cells == rows * columns:
+    flow, scale, texture = (np.ascontiguousarray(part, np.float32) for part in (field.flow, field.scale, field.texture))
+    shape = scale.shape
+    rows, columns = shape[0] // 2, shape[1] // 2
+    if (
+        not takes(shape)
+        or (flow.shape, texture.shape) != ((2, *shape), (3, *shape))
+        or not eight.cells == rest.cells == rows * columns
+    ):
         raise ValueError(f"a flow of {flow.shape} cannot be fitted with fields of {eight.cells} and {rest.cells} cells")
     how = np.array(how, np.float64).reshape(HOW)
     found = np.empty(eight.lanes + rest.lanes + TOLD)
-    if not _fit()(
-        flow.ctypes.data, scale.ctypes.data, rows, columns, stretch, eight, rest, how.ctypes.data, found.ctypes.data
-    ):
+    parts = [part.ctypes.data for part in (flow, scale, texture)]
+    if not _fit()(*parts, rows, columns, stretch, eight, rest, how.ctypes.data, found.ctypes.data):
         raise MemoryError("no memory to fit the motion in")
     coefficients, rests, told = np.split(found, [eight.lanes, eight.lanes + rest.lanes])
     return coefficients, rests, told
@@ -69,5 +74,5 @@ def fit(
 @cache
 def _fit() -> Any:
     fields = POINTER(Fields)
-    arguments = [c_void_p, c_void_p, c_int, c_int, c_double, fields, fields, c_void_p, c_void_p]
+    arguments = [c_void_p, c_void_p, c_void_p, c_int, c_int, c_double, fields, fields, c_void_p, c_void_p]
     return native.function("fit", arguments, c_int)

@@ -15,6 +15,7 @@
 #define SMOOTH_REACH 3 /* and of smoothing */
 #define SURENESS 5.0f
 #define FARTHEST 2.0f
+#define GRAIN 1e-3f
 
 /* What is no number stays none: it must not pass for a step, or for sureness. */
 static inline float clamped(float value, float most) { return value < -most ? -most : value > most ? most : value; }
@@ -88,14 +89,21 @@ static AVX2 void added(const float *x, const float *y, const float *t, int colum
     }
 }
 
-/* Solves each cell's window: the step (2, cells), and three numbers that tell how far to trust it (3, cells). */
-static AVX2 void solved(const float *terms, int cells, float *step, float *tell) {
+/* Solves each cell's window: the step (2, cells), three numbers that tell how far to trust it (3, cells), and the
+ * texture (3, cells). */
+static AVX2 void solved(const float *terms, int cells, float *step, float *tell, float *texture) {
     const float part = 1.0f / (4 * (2 * WINDOW_REACH + 1) * (2 * WINDOW_REACH + 1));
     for (int i = 0; i < cells; i++) {
         const float *at = terms + i;
         float mx = part * at[6 * cells], my = part * at[7 * cells], mt = part * at[8 * cells];
-        float xx = part * at[0] - mx * mx + 1e-4f, xy = part * at[cells] - mx * my;
-        float yy = part * at[2 * cells] - my * my + 1e-4f, xt = part * at[3 * cells] - mx * mt;
+        float xx = part * at[0] - mx * mx, xy = part * at[cells] - mx * my, yy = part * at[2 * cells] - my * my;
+        float grain = GRAIN / ((xx + GRAIN) * (yy + GRAIN) - xy * xy);
+        texture[i] = 1 - grain * (yy + GRAIN);
+        texture[cells + i] = grain * xy;
+        texture[2 * cells + i] = 1 - grain * (xx + GRAIN);
+        xx += 1e-4f;
+        yy += 1e-4f;
+        float xt = part * at[3 * cells] - mx * mt;
         float yt = part * at[4 * cells] - my * mt, tt = part * at[5 * cells] - mt * mt;
         float determinant = xx * yy - xy * xy, trace = xx + yy;
         step[i] = clamped((yy * xt - xy * yt) / (determinant + 1e-7f), FARTHEST);
@@ -107,11 +115,11 @@ static AVX2 void solved(const float *terms, int cells, float *step, float *tell)
 }
 
 /* `first` and `second` are soft pictures (height, width), both multiples of CELL; `flow` (2, rows, columns) and
- * `log_scale` (rows, columns) are of its cells. Fills `change` and `step` (2, rows, columns), and `tell` (3, rows,
- * columns) before its logarithm is taken. 0 if there is no memory. */
+ * `log_scale` (rows, columns) are of its cells. Fills `change` and `step` (2, rows, columns), `tell` (3, rows,
+ * columns) before its logarithm is taken, and `texture` (3, rows, columns). 0 if there is no memory. */
 AVX2 int polish(
     const float *first, const float *second, int height, int width, const float *flow, const float *log_scale,
-    float *change, float *step, float *tell) {
+    float *change, float *step, float *tell, float *texture) {
     int rows = height / CELL, columns = width / CELL;
     size_t cells = (size_t)rows * columns, wide = (size_t)width / 2;
     float *room = malloc((cells * (TERMS + 5) + wide * 5 + columns + 2 * SMOOTH_REACH) * sizeof(float));
@@ -132,7 +140,7 @@ AVX2 int polish(
         added(slope_x, slope_y, left, columns, terms + (size_t)(row / 2) * columns, (ptrdiff_t)cells);
     }
     for (int term = 0; term < TERMS; term++) box(terms + term * cells, rows, columns, WINDOW_REACH, aside);
-    solved(terms, (int)cells, step, tell);
+    solved(terms, (int)cells, step, tell, texture);
 
     for (size_t i = 0; i < 2 * cells; i++) change[i] = start[i] + step[i];
     smooth(change, weight, whole, rows, columns, aside);

@@ -15,12 +15,12 @@ from flowgimbal.engines.shapes import STRIDE
 Tensor = NDArray[np.float32]
 
 
-def polish(first: Tensor, second: Tensor, matched: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The change of the matched flow and the step in it, (1, 2, rows, columns), and what tells how far to trust them.
+def polish(first: Tensor, second: Tensor, matched: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The change of the matched flow and the step in it, (1, 2, rows, columns), what tells how far to trust them, and
+    the first picture's texture, (1, 3, rows, columns) both.
 
     ``first`` and ``second`` are soft pictures (1, 1, STRIDE * rows, STRIDE * columns), ``matched`` is the flow (1, 2,
-    rows, columns) in their pixels, ``log_scale`` of it (1, 1, rows, columns). What tells, (1, 3, rows, columns), is
-    without its logarithm.
+    rows, columns) in their pixels, ``log_scale`` of it (1, 1, rows, columns). What tells is without its logarithm.
     """
     _, _, height, width = first.shape
     rows, columns = height // STRIDE, width // STRIDE
@@ -28,14 +28,14 @@ def polish(first: Tensor, second: Tensor, matched: Tensor, log_scale: Tensor) ->
     shapes = [(1, 1, STRIDE * rows, STRIDE * columns)] * 2 + [(1, 2, rows, columns), (1, 1, rows, columns)]
     if [each.shape for each in inputs] != shapes:
         raise ValueError(f"{', '.join(str(each.shape) for each in inputs)} do not go together")
-    change, step, tell = outputs = [np.empty((1, lanes, rows, columns), np.float32) for lanes in (2, 2, 3)]
+    change, step, tell, texture = outputs = [np.empty((1, n, rows, columns), np.float32) for n in (2, 2, 3, 3)]
     pictures, fields = ([each.ctypes.data for each in some] for some in (inputs[:2], [*inputs[2:], *outputs]))
     if not _polish()(*pictures, height, width, *fields):
         raise MemoryError("no memory to polish the flow in")
-    return change, step, tell
+    return change, step, tell, texture
 
 
 @cache
 def _polish() -> Any:
     pointer = c_void_p
-    return native.function("polish", [pointer, pointer, c_int, c_int, *[pointer] * 5], c_int)
+    return native.function("polish", [pointer, pointer, c_int, c_int, *[pointer] * 6], c_int)

@@ -33,6 +33,17 @@ class Features(NamedTuple):
     sixteenth: Tensor
 
 
+class Match(NamedTuple):
+    """What two pictures' features show of the motion between them.
+
+    ``levels`` are flow and log of its Laplace scale, in input pixels, at 1/16, 1/8, 1/4, and at 1/4 polished;
+    ``texture`` is that of ``polish.least_squares``.
+    """
+
+    levels: list[tuple[Tensor, Tensor]]
+    texture: Tensor
+
+
 class Encoder(nn.Module):
     """Luma (B, 1, H, W) in [0, 1] to keys; blind to gain and offset, so that exposure is no motion."""
 
@@ -120,14 +131,15 @@ class FlowNetwork(nn.Module):
 
         ``luma`` is (B, 1, H, W) in [0, 1], H and W multiples of 16; the other four are the features that the call
         before returned (zeros at the start, when the flow means nothing). Returns flow (B, 2, H / 4, W / 4) in pixels
-        of the input, the log of its Laplace scale in pixels (B, 1, H / 4, W / 4), and this picture's features.
+        of the input, the log of its Laplace scale in pixels (B, 1, H / 4, W / 4), the remembered picture's texture
+        (B, 3, H / 4, W / 4; see ``polish.least_squares``), and this picture's features.
         """
         now = self.encoder(luma)
-        flow, log_scale = self.match(Features(picture, quarter, eighth, sixteenth), now)[-1]
-        return flow, log_scale, *now
+        match = self.match(Features(picture, quarter, eighth, sixteenth), now)
+        return *match.levels[-1], match.texture, *now
 
-    def match(self, before: Features, now: Features) -> list[tuple[Tensor, Tensor]]:
-        """Flow and log scale, in input pixels, at 1/16, 1/8, 1/4, and at 1/4 polished."""
+    def match(self, before: Features, now: Features) -> Match:
+        """The motion from the one to the other."""
         first, second = before.sixteenth, now.sixteenth
         flow, log_scale, hidden = self.coarse(first, second, torch.zeros_like(first[:, :2]))
         levels = [(flow * 16.0, log_scale)]
@@ -141,8 +153,8 @@ class FlowNetwork(nn.Module):
         flow, log_scale, hidden = self.fine(before.quarter, self.form.warp_features(now.quarter, flow), flow, hidden)
         levels.append((flow * 4.0, log_scale))
 
-        levels.append(self.polish(before.picture, now.picture, *levels[-1], hidden))
-        return levels
+        flow, log_scale, texture = self.polish(before.picture, now.picture, *levels[-1], hidden)
+        return Match([*levels, (flow, log_scale)], texture)
 
 
 def _enlarge(flow: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from flowgimbal.engines.networks.blocks import conv
 WINDOW = 5  # cells across one least-squares window
 REACH = 7  # cells across one smoothing window
 FARTHEST = 2.0  # pixels that one step may go: brightness is linear over no more
+GRAIN = 1e-3  # of the structure tensor, per pixel: what noise and codecs make of a flat picture, about
 
 
 def soften(picture: Tensor) -> Tensor:
@@ -33,11 +34,14 @@ def soften(picture: Tensor) -> Tensor:
     return soft
 
 
-def least_squares(first: Tensor, second: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """The update of ``flow`` (B, 2, H / 4, W / 4), pixels, and what tells how far to trust it, (B, 3, H / 4, W / 4).
+def least_squares(first: Tensor, second: Tensor, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The update of ``flow`` (B, 2, H / 4, W / 4), pixels, what tells how far to trust it, and the texture there.
 
-    ``first`` and ``second`` are soft pictures (B, 1, H, W) of contrast one. The three are the logs of the structure
-    tensor's trace, of its smaller eigenvalue (nearly), and of the energy of the difference before the step.
+    ``first`` and ``second`` are soft pictures (B, 1, H, W) of contrast one. What tells, (B, 3, H / 4, W / 4), are the
+    logs of the structure tensor's trace, of its smaller eigenvalue (nearly), and of the energy of the difference before
+    the step. The texture, as large, is A (A + GRAIN)^-1 of the structure tensor A, its parts xx, xy and yy: which part
+    of a motion along each direction the picture can tell, nearly all at a corner, nothing along an edge (the aperture
+    problem).
     """
     height, width = first.shape[-2:]
     padded = F.pad(first, (1, 1, 1, 1), mode="replicate")
@@ -59,13 +63,16 @@ def least_squares(first: Tensor, second: Tensor, flow: Tensor) -> tuple[Tensor, 
     terms = torch.cat([gx * gx, gx * gy, gy * gy, gx * left, gy * left, left * left, gx, gy, left], 1)
     mean = F.avg_pool2d(F.avg_pool2d(terms, 2), WINDOW, 1, padding=WINDOW // 2)
     xx, xy, yy, xt, yt, tt, mx, my, mt = torch.split(mean, 1, 1)
-    xx, xy, yy = xx - mx * mx + 1e-4, xy - mx * my, yy - my * my + 1e-4
+    xx, xy, yy = xx - mx * mx, xy - mx * my, yy - my * my
+    grain = GRAIN / ((xx + GRAIN) * (yy + GRAIN) - xy * xy)
+    texture = torch.cat([1 - grain * (yy + GRAIN), grain * xy, 1 - grain * (xx + GRAIN)], 1)
+    xx, yy = xx + 1e-4, yy + 1e-4
     xt, yt, tt = xt - mx * mt, yt - my * mt, tt - mt * mt
     determinant = xx * yy - xy * xy
     step = torch.cat([yy * xt - xy * yt, xx * yt - xy * xt], 1) / (determinant + 1e-7)
     trace = xx + yy
     tell = torch.log(torch.cat([trace, determinant / trace + 1e-6, tt.clamp(min=0.0) + 1e-4], 1))
-    return step.clamp(-FARTHEST, FARTHEST), tell
+    return step.clamp(-FARTHEST, FARTHEST), tell, texture
 
 
 def smooth(flow: Tensor, weight: Tensor) -> Tensor:
@@ -87,12 +94,14 @@ class Polish(nn.Module):
 
     def forward(
         self, first: Tensor, second: Tensor, flow: Tensor, log_scale: Tensor, hidden: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Flow (B, 2, H / 4, W / 4) in pixels of the input, and the log of its Laplace scale (B, 1, H / 4, W / 4)."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Flow (B, 2, H / 4, W / 4) in pixels of the input, the log of its Laplace scale (B, 1, ...), and the texture
+        (B, 3, ...) as of ``least_squares``.
+        """
         weight = torch.exp(-log_scale.clamp(-5.0, 5.0))
         start = smooth(flow, weight)
-        step, tell = least_squares(first, second, start)
+        step, tell, texture = least_squares(first, second, start)
         change = smooth(start + step, weight) - flow
         seen = torch.cat([hidden, change, step, tell, log_scale], 1)
         gate, bend, correction = self.head(self.body(seen)).split((1, 2, 1), 1)
-        return flow + torch.sigmoid(gate + 2.0) * change + bend, log_scale + correction
+        return flow + torch.sigmoid(gate + 2.0) * change + bend, log_scale + correction, texture

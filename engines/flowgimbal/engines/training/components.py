@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import FlowField, flow_size
+from flowgimbal.engines.engine import FlowField, corners, flow_size
 from flowgimbal.engines.motion import basis, lattice
 from flowgimbal.engines.onnx_flow import OnnxFlow
 from flowgimbal.engines.shapes import COLUMNS, COMPONENTS, ROWS, STRIDE
@@ -36,7 +36,9 @@ def rendered(photos: Sequence[Path], count: int, seed: int) -> Iterator[Array]:
     generator = torch.Generator().manual_seed(seed)
     for _ in range(count // 64):
         for flow in maker.motion(64, generator).numpy():
-            yield rest_of(FlowField(flow, np.full(flow.shape[1:], 0.1, np.float32)), flow.shape[1] / flow.shape[2])
+            rows, columns = flow.shape[1:]
+            field = FlowField(flow, np.full((rows, columns), 0.1, np.float32), corners(rows, columns))
+            yield rest_of(field, rows / columns)
 
 
 def measured(clip: Path) -> Iterator[Array]:

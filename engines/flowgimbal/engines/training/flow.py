@@ -41,8 +41,8 @@ def loss_of(levels: list[tuple[Tensor, Tensor]], flow: Tensor) -> Tensor:
 
 
 def forward(network: FlowNetwork, pair: Pair) -> list[tuple[Tensor, Tensor]]:
-    """Flow and log scale at the levels of ``FlowNetwork.match``."""
-    return network.match(*_encoded(network, pair.first, pair.second))
+    """The levels of ``Match``."""
+    return network.match(*_encoded(network, pair.first, pair.second)).levels
 
 
 def _encoded(network: FlowNetwork, first: Tensor, second: Tensor) -> list[Features]:
@@ -54,7 +54,7 @@ def _encoded(network: FlowNetwork, first: Tensor, second: Tensor) -> list[Featur
 def of_video(network: FlowNetwork, first: Tensor, second: Tensor) -> Tensor:
     """What the network's flow between real frames (B, 1, H, W) costs: a number."""
     before, now = _encoded(network, first, second)
-    flow, back = (network.match(*way)[-1][0] for way in ((before, now), (now, before)))
+    flow, back = (network.match(*way).levels[-1][0] for way in ((before, now), (now, before)))
     return photometric(first, second, flow.float(), back.float())
 
 

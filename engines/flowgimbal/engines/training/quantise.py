@@ -46,7 +46,7 @@ def calibration(onnx: bytes, photos: Tensor, pairs: int) -> Iterator[Inputs]:
         pair = maker.draw(1, generator)
         first, second = (part.numpy().astype(np.float32) for part in (pair.first, pair.second))
         blank = {i.name: np.zeros(_shape(i.shape, first), np.float32) for i in session.get_inputs()}
-        _, _, *features = session.run(None, blank | {"luma": first})
+        _, _, _, *features = session.run(None, blank | {"luma": first})
         yield {"luma": second} | dict(zip(FEATURES, features, strict=True))
 
 

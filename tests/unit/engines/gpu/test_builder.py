@@ -81,7 +81,7 @@ def test_half_precision_costs_next_to_nothing(network: str) -> None:
         inputs = {"luma": noise} | {n: f.astype(np.float32) for n, f in zip(names, features, strict=True)}
         # Matched against itself: motion that there is, not that of noise against noise.
         first = run("flow", inputs)
-        inputs |= dict(zip(names, first[2:], strict=True))
+        inputs |= dict(zip(names, first[3:], strict=True))
         inputs["luma"] = np.roll(noise, (2, -3), (2, 3))
         bound = 0.05  # pixels
     else:

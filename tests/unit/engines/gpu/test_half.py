@@ -62,7 +62,7 @@ def test_no_number_of_the_half_network_is_near_the_end_of_its_range() -> None:
             seen = shrink(picture.planes[0], flow_size(*picture.size)).astype(np.float32) / 255
             both = [network.encoder(torch.from_numpy(seen)[None, None]) for network in (whole, half)]
             if before:
-                flows = [n.match(*pair)[-1][0] for n, *pair in zip((whole, half), before, both, strict=True)]
+                flows = [n.match(*pair).levels[-1][0] for n, *pair in zip((whole, half), before, both, strict=True)]
                 assert float((flows[0] - flows[1]).square().mean().sqrt()) < 0.05
             before = both
     assert largest < 65504 / 8
