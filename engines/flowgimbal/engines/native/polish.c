@@ -1,6 +1,6 @@
 /* The least squares within the flow network: the compiled road of networks/polish.py, which says what is done and why.
  *
- * The same numbers, but for rounding, as `smooth`, `least_squares` and `smooth` there make one after the other. */
+ * The same numbers, but for rounding, as `smooth` and `least_squares` there make in turns. */
 
 #include <math.h>
 #include <stddef.h>
@@ -16,6 +16,7 @@
 #define SURENESS 5.0f
 #define FARTHEST 2.0f
 #define GRAIN 1e-3f
+#define LEAST 1e-4f /* of a structure tensor, so that a flat one can be solved */
 
 /* What is no number stays none: it must not pass for a step, or for sureness. */
 static inline float clamped(float value, float most) { return value < -most ? -most : value > most ? most : value; }
@@ -89,27 +90,47 @@ static AVX2 void added(const float *x, const float *y, const float *t, int colum
     }
 }
 
-/* Solves each cell's window: the step (2, cells), three numbers that tell how far to trust it (3, cells), and the
- * texture (3, cells). */
-static AVX2 void solved(const float *terms, int cells, float *step, float *tell, float *texture) {
-    const float part = 1.0f / (4 * (2 * WINDOW_REACH + 1) * (2 * WINDOW_REACH + 1));
+#define PART (1.0f / (4 * (2 * WINDOW_REACH + 1) * (2 * WINDOW_REACH + 1)))
+
+/* Of each cell's window, the structure tensor around its mean, (xx, xy, yy). */
+static inline AVX2 void tensor(const float *at, ptrdiff_t cells, float *xx, float *xy, float *yy) {
+    float mx = PART * at[6 * cells], my = PART * at[7 * cells];
+    *xx = PART * at[0] - mx * mx;
+    *xy = PART * at[cells] - mx * my;
+    *yy = PART * at[2 * cells] - my * my;
+}
+
+/* Solves each cell's window: the step (2, cells). */
+static AVX2 void solved(const float *terms, int cells, float *step) {
     for (int i = 0; i < cells; i++) {
         const float *at = terms + i;
-        float mx = part * at[6 * cells], my = part * at[7 * cells], mt = part * at[8 * cells];
-        float xx = part * at[0] - mx * mx, xy = part * at[cells] - mx * my, yy = part * at[2 * cells] - my * my;
+        float xx, xy, yy, mt = PART * at[8 * cells];
+        tensor(at, cells, &xx, &xy, &yy);
+        float xt = PART * at[3 * cells] - PART * at[6 * cells] * mt;
+        float yt = PART * at[4 * cells] - PART * at[7 * cells] * mt;
+        xx += LEAST;
+        yy += LEAST;
+        float determinant = xx * yy - xy * xy;
+        step[i] = clamped((yy * xt - xy * yt) / (determinant + 1e-7f), FARTHEST);
+        step[cells + i] = clamped((xx * yt - xy * xt) / (determinant + 1e-7f), FARTHEST);
+    }
+}
+
+/* Three numbers that tell how far to trust each cell's step (3, cells), and the texture (3, cells). */
+static AVX2 void told(const float *terms, int cells, float *tell, float *texture) {
+    for (int i = 0; i < cells; i++) {
+        const float *at = terms + i;
+        float xx, xy, yy, mt = PART * at[8 * cells], tt = PART * at[5 * cells] - mt * mt;
+        tensor(at, cells, &xx, &xy, &yy);
         float grain = GRAIN / ((xx + GRAIN) * (yy + GRAIN) - xy * xy);
         texture[i] = 1 - grain * (yy + GRAIN);
         texture[cells + i] = grain * xy;
         texture[2 * cells + i] = 1 - grain * (xx + GRAIN);
-        xx += 1e-4f;
-        yy += 1e-4f;
-        float xt = part * at[3 * cells] - mx * mt;
-        float yt = part * at[4 * cells] - my * mt, tt = part * at[5 * cells] - mt * mt;
-        float determinant = xx * yy - xy * xy, trace = xx + yy;
-        step[i] = clamped((yy * xt - xy * yt) / (determinant + 1e-7f), FARTHEST);
-        step[cells + i] = clamped((xx * yt - xy * xt) / (determinant + 1e-7f), FARTHEST);
+        xx += LEAST;
+        yy += LEAST;
+        float trace = xx + yy;
         tell[i] = trace;
-        tell[cells + i] = determinant / trace + 1e-6f;
+        tell[cells + i] = (xx * yy - xy * xy) / trace + 1e-6f;
         tell[2 * cells + i] = (tt < 0 ? 0 : tt) + 1e-4f;
     }
 }
@@ -132,19 +153,22 @@ AVX2 int polish(
     memcpy(start, flow, 2 * cells * sizeof(float));
     smooth(start, weight, whole, rows, columns, aside);
 
-    memset(terms, 0, TERMS * cells * sizeof(float));
-    for (int row = 0; row < height / 2; row++) {
-        enlarged(start, rows, columns, row, aside, move_x);
-        enlarged(start + cells, rows, columns, row, aside, move_y);
-        compared(first, second, height, width, 2 * row, move_x, move_y, slope_x, slope_y, left);
-        added(slope_x, slope_y, left, columns, terms + (size_t)(row / 2) * columns, (ptrdiff_t)cells);
+    for (int pass = 0; pass < 2; pass++) {
+        float *found = pass ? change : step; /* where to go from `start` */
+        memset(terms, 0, TERMS * cells * sizeof(float));
+        for (int row = 0; row < height / 2; row++) {
+            enlarged(start, rows, columns, row, aside, move_x);
+            enlarged(start + cells, rows, columns, row, aside, move_y);
+            compared(first, second, height, width, 2 * row, move_x, move_y, slope_x, slope_y, left);
+            added(slope_x, slope_y, left, columns, terms + (size_t)(row / 2) * columns, (ptrdiff_t)cells);
+        }
+        for (int term = 0; term < TERMS; term++) box(terms + term * cells, rows, columns, WINDOW_REACH, aside);
+        solved(terms, (int)cells, found);
+        if (!pass) told(terms, (int)cells, tell, texture);
+        for (size_t i = 0; i < 2 * cells; i++) start[i] += found[i];
+        smooth(start, weight, whole, rows, columns, aside);
     }
-    for (int term = 0; term < TERMS; term++) box(terms + term * cells, rows, columns, WINDOW_REACH, aside);
-    solved(terms, (int)cells, step, tell, texture);
-
-    for (size_t i = 0; i < 2 * cells; i++) change[i] = start[i] + step[i];
-    smooth(change, weight, whole, rows, columns, aside);
-    for (size_t i = 0; i < 2 * cells; i++) change[i] -= flow[i];
+    for (size_t i = 0; i < 2 * cells; i++) change[i] = start[i] - flow[i];
     free(room);
     return 1;
 }

@@ -16,8 +16,8 @@ Tensor = NDArray[np.float32]
 
 
 def polish(first: Tensor, second: Tensor, matched: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The change of the matched flow and the step in it, (1, 2, rows, columns), what tells how far to trust them, and
-    the first picture's texture, (1, 3, rows, columns) both.
+    """The change of the matched flow and the first step in it, (1, 2, rows, columns), what tells how far to trust that,
+    and the first picture's texture, (1, 3, rows, columns) both.
 
     ``first`` and ``second`` are soft pictures (1, 1, STRIDE * rows, STRIDE * columns), ``matched`` is the flow (1, 2,
     rows, columns) in their pixels, ``log_scale`` of it (1, 1, rows, columns). What tells is without its logarithm.

@@ -1,10 +1,11 @@
 """The last step of the flow network: least squares on the pictures themselves.
 
-One Gauss-Newton step of brightness constancy over a window around each cell (Lucas & Kanade, IJCAI 1981; inside a
+Two Gauss-Newton steps of brightness constancy over a window around each cell (Lucas & Kanade, IJCAI 1981; inside a
 network: Lv et al., CVPR 2019), with a free brightness offset so that a change of light is no motion. A quarter of the
-pixels is enough for it; each counts at full resolution. The step assumes that a window moves as one: it starts from
+pixels is enough for it; each counts at full resolution. A step assumes that a window moves as one: it starts from
 the smoothed flow, and its result is smoothed, both by normalised convolution (Knutsson & Westin, CVPR 1993) under the
-network's own sureness. A learned gate keeps the matched flow where that is the better one, at the edges of motion.
+network's own sureness. What the first step leaves undone, the most of it where there is little texture, is left to the
+second. A learned gate keeps the matched flow where that is the better one, at the edges of motion.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def smooth(flow: Tensor, weight: Tensor) -> Tensor:
 
 
 class Polish(nn.Module):
-    """Smooth, step, smooth, and the learned gate between the result and the matched flow."""
+    """Smooth, step, smooth, step, smooth, and the learned gate between the result and the matched flow."""
 
     def __init__(self, *, hidden_in: int, width: int = 24) -> None:
         super().__init__()
@@ -101,7 +102,9 @@ class Polish(nn.Module):
         weight = torch.exp(-log_scale.clamp(-5.0, 5.0))
         start = smooth(flow, weight)
         step, tell, texture = least_squares(first, second, start)
-        change = smooth(start + step, weight) - flow
+        better = smooth(start + step, weight)
+        again, *_ = least_squares(first, second, better)
+        change = smooth(better + again, weight) - flow
         seen = torch.cat([hidden, change, step, tell, log_scale], 1)
         gate, bend, correction = self.head(self.body(seen)).split((1, 2, 1), 1)
         return flow + torch.sigmoid(gate + 2.0) * change + bend, log_scale + correction, texture
