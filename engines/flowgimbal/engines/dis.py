@@ -20,6 +20,7 @@ PRESETS = {
 SOFT = 0.85  # pixels
 WINDOW = (20, 20)
 GRAIN = 1e-3
+FAINT = 2.55  # grey levels; a picture of less contrast is not brought to one
 
 
 class DisFlow:
@@ -50,12 +51,13 @@ def _scale(luma: Luma, cells: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def _texture(luma: Luma, cells: tuple[int, int]) -> NDArray[np.float32]:
-    """As of ``FlowField``, the very measure of the flow network (``networks/polish.py``)."""
-    normal = luma.astype(np.float32) / np.float32(max(luma.std(), 1.0))
+    """As of ``FlowField``, and nearly as the flow network measures it (``networks/polish.py``)."""
+    normal = luma.astype(np.float32) / np.float32(np.sqrt(luma.var() + FAINT**2))
     soft = cv2.GaussianBlur(normal, (0, 0), SOFT)
     gx, gy = (0.5 * cv2.Sobel(soft, cv2.CV_32F, x, 1 - x, ksize=1) for x in (1, 0))
     mean = cv2.blur(np.stack([gx, gy, gx * gx, gx * gy, gy * gy], -1), WINDOW)
     x, y, xx, xy, yy = cv2.resize(mean, cells, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-    xx, xy, yy = xx - x * x, xy - x * y, yy - y * y
-    grain = GRAIN / ((xx + GRAIN) * (yy + GRAIN) - xy * xy)
-    return np.stack([1 - grain * (yy + GRAIN), grain * xy, 1 - grain * (xx + GRAIN)])
+    xx, xy, yy = np.maximum(xx - x * x, 0), xy - x * y, np.maximum(yy - y * y, 0)
+    square = np.maximum(xx * yy - xy * xy, 0)
+    told = np.stack([square + GRAIN * xx, GRAIN * xy, square + GRAIN * yy]) / (square + GRAIN * (xx + yy + GRAIN))
+    return np.asarray(told, np.float32)

@@ -35,7 +35,7 @@ class FlowField:
     texture: NDArray[np.float32]
 
 
-def corners(rows: int, columns: int) -> NDArray[np.float32]:
+def all_told(rows: int, columns: int) -> NDArray[np.float32]:
     """The texture of a picture that tells all of a motion everywhere."""
     return np.broadcast_to(np.array([1, 0, 1], np.float32)[:, None, None], (3, rows, columns))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowgimbal.engines.dis import DisFlow
-from flowgimbal.engines.engine import Engine, EngineError, FlowField, Measurement, Memory, corners, flow_size
+from flowgimbal.engines.engine import Engine, EngineError, FlowField, Measurement, Memory, all_told, flow_size
 from flowgimbal.engines.gpu.opening import GPU_ENGINES, find, open_gpu
 from flowgimbal.engines.host import HostPixels
 from flowgimbal.engines.onnx import DEFAULT_WARP, WARPS, OnnxEngine
@@ -35,7 +35,7 @@ class IdentityEngine(HostPixels):
         """No motion."""
         width, height = flow_size(*held.size)
         cells = (height // STRIDE, width // STRIDE)
-        field = FlowField(np.zeros((2, *cells), np.float32), np.ones(cells, np.float32), corners(*cells))
+        field = FlowField(np.zeros((2, *cells), np.float32), np.ones(cells, np.float32), all_told(*cells))
         return Measurement(field, held.size, math.inf)
 
     def warp(self, *_: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import Engine, EngineError, FlowField, Held, Measurement, Memory, corners
+from flowgimbal.engines.engine import Engine, EngineError, FlowField, Held, Measurement, Memory, all_told
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 PATIENCE = 30
 """Failures in a row that a live stream passes over: a second of it."""
 CALLS = ("hold", "measure", "warp", "sample")
-UNSURE = FlowField(np.zeros((2, 2, 2), np.float32), np.full((2, 2), 1e3, np.float32), corners(2, 2))
+UNSURE = FlowField(np.zeros((2, 2, 2), np.float32), np.full((2, 2), 1e3, np.float32), all_told(2, 2))
 """What was not measured: it expects the error of a cut, so that the next frame is measured from the one before."""
 
 Offsets = NDArray[np.float32]

@@ -39,7 +39,7 @@ UNSEEN = 1e-4  # weight of a cell that does not count
 BESIDE = 0.15  # pixels beside a cell's scale, so that no cell is surer than all others together (in fit.c, too)
 TIGHTEST = 0.25  # pixels; below it every cell agrees
 NEAR = 0.02  # pixels that no two cells differ by for a reason
-STILL, MOVING = 1.25, 1.75  # clarity of the motion of a camera that rests, at most, and of one that surely moves
+STILL, MOVING = 1.5, 2.25  # clarity of the motion of a camera that rests, at most, and of one that surely moves
 
 HOW = np.array([ROUNDS, REST_ROUNDS, LOOSEST, TIGHTEST, LOOSE_REST, NEAR])  # in the order of fit.c
 
@@ -102,7 +102,7 @@ class _Found(NamedTuple):
     rest: NDArray[np.float64]
     validity: float
     error: float  # that half of the cells expect to stay below
-    clarity: float  # how many times farther from what half of the cells tell no motion is than this one
+    clarity: float  # how many times farther from what the agreeing cells tell no motion is than this one
 
 
 def _fit(
@@ -137,22 +137,27 @@ def _fit(
         coefficients = through.solve(weight, projected, spread / TIGHTEST)
         if spread > TIGHTEST:
             spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
-    agree = np.exp(-0.5 * (error / max(1.0, 2 * spread)) ** 2)
+    asked = prior * np.maximum(told[0] + told[2], UNSEEN)
+    agree = np.exp(-0.5 * _told_squares(left, told) / max(1.0, 2 * spread) ** 2)
     expected = (field.scale if seen is None else _where(field.scale, seen((width, height)))).ravel()
     return _Found(
         coefficients,
         _fit_rest(left, prior, max(LOOSE_REST, 2 * spread), rest),
-        validity=float((agree * prior).sum() / prior.sum()),
+        validity=float((agree * asked).sum() / asked.sum()),
         error=float(np.partition(expected, (expected.size - 1) // 2)[(expected.size - 1) // 2]),
-        clarity=_apart(target, told, prior) / _apart(left, told, prior),
+        clarity=_apart(target, told, weight) / _apart(left, told, weight),
     )
 
 
-def _apart(motion: NDArray[np.float64], told: NDArray[np.float64], prior: NDArray[np.float64]) -> float:
-    """How much of a motion (2, cells) half of the cells tell at most, pixels, and NEAR."""
+def _apart(motion: NDArray[np.float64], told: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    """How much of a motion (2, cells) the cells tell, RMS pixels, and NEAR."""
+    return float(np.sqrt((weight * _told_squares(motion, told)).sum() / weight.sum() + NEAR**2))
+
+
+def _told_squares(motion: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of a motion (2, cells) each cell tells, pixels squared."""
     xx, xy, yy = told
-    seen = np.sqrt((xx * motion[0] + xy * motion[1]) ** 2 + (xy * motion[0] + yy * motion[1]) ** 2)
-    return _weighted_median(seen, prior * (xx + yy)) + NEAR
+    return _squares(np.stack([xx * motion[0] + xy * motion[1], xy * motion[0] + yy * motion[1]]))
 
 
 def _fit_rest(
@@ -191,7 +196,11 @@ class _Fields:
         self._whole = np.zeros((lanes, lanes), np.intp)  # where in them the products of two lanes are
         self._whole[lower] = np.arange(len(lower[0]))
         self._whole += np.tril(self._whole, -1).T
-        self.table = native.Fields(self._rows, self._products, ridge)
+
+    @functools.cached_property
+    def table(self) -> native.Fields:
+        """For compiled code."""
+        return native.Fields(self._rows, self._products, self._ridge)
 
     def through(self, told: NDArray[np.float64]) -> _Fields:
         """The same fields where cells tell but a part of them."""

@@ -21,6 +21,7 @@ from flowgimbal.engines.onnx_flow import OnnxFlow
 from flowgimbal.engines.picker import pick
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
+from flowgimbal.server.motion import fit
 
 
 def texture(width: int, height: int, seed: int = 3) -> np.ndarray:
@@ -114,6 +115,36 @@ def test_every_meter_sees_the_same_texture() -> None:
     assert np.abs(told[0][1:, :, 4:20]).max() < 0.01 < told[0][0, :, 4:20].mean()
     assert np.abs(told[0][..., -20:-4]).max() < 1e-3
     assert told[0][[0, 2], :, 30:50].mean() > 0.9
+
+
+@pytest.mark.parametrize("period", [12, 16, 40])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_stripes_tell_nothing_along_themselves_and_never_less(period: int, axis: int) -> None:
+    wave = 120 + 100 * np.sin(np.arange(320) * 2 * np.pi / period)
+    luma = np.broadcast_to(wave if axis else wave[:176, None], (176, 320)).astype(np.uint8)
+    for meter in (*map(OnnxFlow, onnx_flow.forms()), DisFlow()):
+        field, _ = meter.flow(np.roll(luma, 1, axis), meter.flow(luma, None)[1])
+        assert field is not None
+        xx, xy, yy = field.texture[:, 5:-5, 5:-5]
+        assert (xx + yy >= 0).all()
+        assert np.abs(yy if axis else xx).max() < 0.02
+        assert np.abs(xy).max() < 0.02
+        motion = fit(field, 176 / 320)
+        assert motion.connected
+        along = motion.coefficients[0 if axis == 0 else 1] * 160
+        assert abs(along) < 0.1
+
+
+def test_a_faint_picture_tells_the_less() -> None:
+    luma = texture(320, 176)
+    faint = (100 + 3 * (luma.astype(np.float32) / 255 - 0.5)).round().astype(np.uint8)
+    told = []
+    for meter in (OnnxFlow("fp32"), DisFlow()):
+        field, _ = meter.flow(faint, meter.flow(faint, None)[1])
+        assert field is not None
+        told.append(field.texture[[0, 2], 4:-4, 4:-4].mean())
+    assert told[0] < 0.9
+    assert told[1] == pytest.approx(told[0], abs=0.1)
 
 
 def test_another_size_forgets_the_frame_before() -> None:

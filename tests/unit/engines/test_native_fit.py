@@ -26,10 +26,12 @@ def both(field: FlowField, aspect: float) -> tuple[GlobalMotion, GlobalMotion]:
     return fit(field, aspect), slowly
 
 
-def scene(rng: np.random.Generator, rows: int, columns: int, noise: float, share: float) -> FlowField:
+def scene(
+    rng: np.random.Generator, rows: int, columns: int, noise: float, share: float, size: float = 1.0
+) -> FlowField:
     """A camera's motion, seen with noise, and things of another one over a part of the picture."""
     x, y = np.meshgrid(np.linspace(-1, 1, columns), np.linspace(-1, 1, rows))
-    motion = rng.normal(0, [0.05, 0.05, 0.01, 0.01, 0.002, 0.002, 0.002, 0.002])
+    motion = size * rng.normal(0, [0.05, 0.05, 0.01, 0.01, 0.002, 0.002, 0.002, 0.002])
     flow = (basis(np.stack([x, y], -1).astype(np.float32)) @ motion).transpose(2, 0, 1) * columns * 2
     flow += rng.normal(0, noise, flow.shape)
     flow[:, :, : round(share * columns)] += rng.normal(0, 8, (2, 1, 1))
@@ -44,10 +46,11 @@ def scene(rng: np.random.Generator, rows: int, columns: int, noise: float, share
     half=st.tuples(st.integers(2, 40), st.integers(2, 40)),
     noise=st.floats(0, 3),
     share=st.floats(0, 0.8),
+    size=st.sampled_from([0.0, 0.01, 0.1, 1.0]),
     seed=st.integers(0, 999),
 )
-def test_finds_what_numpy_finds(half, noise, share, seed):
-    field = scene(np.random.default_rng(seed), 2 * half[0], 2 * half[1], noise, share)
+def test_finds_what_numpy_finds(half, noise, share, size, seed):
+    field = scene(np.random.default_rng(seed), 2 * half[0], 2 * half[1], noise, share, size)
     ours, theirs = both(field, half[0] / half[1])
     assert ours.coefficients == pytest.approx(theirs.coefficients, abs=1e-4)
     assert ours.rest == pytest.approx(theirs.rest, abs=1e-6)
@@ -75,6 +78,12 @@ def test_numbers_that_are_none_come_of_no_motion_that_is_believed(wrong, part):
         if motion.connected:
             assert wrong == 3e38 or endless
             assert np.isfinite([*motion.coefficients, *motion.rest]).all()
+
+
+def test_what_does_not_go_together_is_refused():
+    field = scene(np.random.default_rng(0), 44, 80, 0.3, 0.0)
+    with pytest.raises(ValueError, match="cannot be fitted"):
+        fit(replace(field, texture=field.texture[:2]), 9 / 16)
 
 
 def test_a_grid_that_has_no_halves_goes_the_other_road():

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from flowgimbal.engines.engine import EngineError, FlowField, Measurement, corners
+from flowgimbal.engines.engine import EngineError, FlowField, Measurement, all_told
 from flowgimbal.engines.picker import IdentityEngine
 from flowgimbal.engines.picture import Layout, Picture
 from flowgimbal.engines.shapes import COLUMNS, RAW, ROWS, TAPS
 from flowgimbal.engines.timeline import BINS
-from flowgimbal.server.guard import CALLS, Guard, probe
+from flowgimbal.server.guard import CALLS, UNSURE, Guard, probe
 from flowgimbal.server.settings import Settings
 from flowgimbal.server.stabilizer import Stabilizer
 
@@ -34,7 +35,7 @@ class Panning(IdentityEngine):
             return Measurement(None, self._seen, 50.0)
         flow = np.zeros((2, 45, 80), np.float32)
         flow[0] = SPEED * (self._seen - memory)
-        return Measurement(FlowField(flow, np.full((45, 80), 0.1, np.float32), corners(45, 80)), self._seen, 50.0)
+        return Measurement(FlowField(flow, np.full((45, 80), 0.1, np.float32), all_told(45, 80)), self._seen, 50.0)
 
     def warp(self, *_: object) -> np.ndarray:
         self._decided += 1
@@ -95,6 +96,25 @@ def test_a_stream_says_once_that_its_engine_fails(caplog):
             decide(guard)
         guard.measure(guard.hold(PICTURE), None)
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("wrong", ["flow", "scale", "texture"])
+@pytest.mark.parametrize("how", ["shape", "number"])
+def test_a_field_that_is_none_is_not_believed(wrong: str, how: str) -> None:
+    class Astray(Panning):
+        def measure(self, held: Picture, memory: int | None) -> Measurement:
+            found = super().measure(held, memory)
+            if found.field is None:
+                return found
+            part = getattr(found.field, wrong)
+            part = part[..., :-1] if how == "shape" else np.where(np.arange(80) == 7, np.float32(np.nan), part)
+            return found._replace(field=replace(found.field, **{wrong: part}))
+
+    failed: list[str] = []
+    guard = Guard(Astray(), 30, failed.append)
+    held = guard.hold(PICTURE)
+    assert guard.measure(held, guard.measure(held, None).memory).field is UNSURE
+    assert failed == ["measure"]
 
 
 def test_a_probe_tells_a_sound_engine_from_a_broken_one():

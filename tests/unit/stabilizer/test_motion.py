@@ -4,7 +4,7 @@ import both_roads
 import numpy as np
 import pytest
 
-from flowgimbal.engines.engine import FlowField, corners
+from flowgimbal.engines.engine import FlowField, all_told
 from flowgimbal.engines.motion import basis
 from flowgimbal.engines.native import fit as compiled
 from flowgimbal.server.motion import fit
@@ -31,7 +31,7 @@ def flow_of(coefficients: np.ndarray, aspect: float = ASPECT) -> np.ndarray:
 def field_of(flow: np.ndarray, scale: np.ndarray | float = 0.3, texture: np.ndarray | None = None) -> FlowField:
     """With corners everywhere, unless told otherwise."""
     scale = np.broadcast_to(np.float32(scale), (ROWS, COLUMNS))
-    return FlowField(flow, scale, corners(ROWS, COLUMNS) if texture is None else texture)
+    return FlowField(flow, scale, all_told(ROWS, COLUMNS) if texture is None else texture)
 
 
 TRUE = np.array([0.03, -0.02, 0.01, 0.015, 0.001, -0.001, 0.002, -0.001])
@@ -68,7 +68,7 @@ def test_a_motion_along_edges_is_told_by_the_few_corners(degrees: float) -> None
     seen = np.random.default_rng(3).random((ROWS, COLUMNS)) < 0.1
     seen = np.kron(seen[::2, ::2], np.ones((2, 2), bool))
     flow = np.where(seen, flow, flow - 2 / 3 * along[:, None, None] * np.tensordot(along, flow, 1)).astype(np.float32)
-    told = np.where(seen, corners(ROWS, COLUMNS), across[:, None, None]).astype(np.float32)
+    told = np.where(seen, all_told(ROWS, COLUMNS), across[:, None, None]).astype(np.float32)
     right = fit(field_of(flow, 0.3, told), ASPECT)
     wrong = fit(field_of(flow), ASPECT)
     off = [np.linalg.norm(HALF * (motion.coefficients - TRUE)[:2] @ along) for motion in (right, wrong)]
@@ -80,11 +80,36 @@ def test_a_motion_counts_that_explains_the_picture_better_than_none(noise: float
     flow = np.random.default_rng(4).normal(0, noise, (2, ROWS // 2, COLUMNS // 2)).repeat(2, 1).repeat(2, 2)
     at_rest, small, larger = (
         fit(field_of((flow + pixels).astype(np.float32)), ASPECT).coefficients[:2] * HALF
-        for pixels in (0, 0.1 * noise, 0.03 + 2 * noise)
+        for pixels in (0, 0.1 * noise, 0.05 + 3 * noise)
     )
     assert not at_rest.any()
     assert not small.any()
-    assert larger == pytest.approx(np.full(2, 0.03 + 2 * noise), abs=0.01 + 0.1 * noise)
+    assert larger == pytest.approx(np.full(2, 0.05 + 3 * noise), abs=0.01 + 0.1 * noise)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_camera_is_followed_through_a_crowd(seed: int) -> None:
+    """Two thirds of the picture move, each part in its own way."""
+    rng = np.random.default_rng(seed)
+    ways = rng.normal(0, 6, (2, ROWS // 4, COLUMNS // 4)) * (rng.random((ROWS // 4, COLUMNS // 4)) < 0.67)
+    flow = flow_of(TRUE) + ways.repeat(4, 1).repeat(4, 2) + rng.normal(0, 0.05, (2, ROWS, COLUMNS))
+    motion = fit(field_of(flow.astype(np.float32)), ASPECT)
+    assert motion.connected
+    assert motion.coefficients[:2] * HALF == pytest.approx(TRUE[:2] * HALF, abs=0.3)
+
+
+@pytest.mark.parametrize("corners", [0.04, 0.3])
+def test_a_camera_that_moves_along_edges_moves(corners: float) -> None:
+    flow = np.random.default_rng(6).normal(0, 0.02, (2, ROWS, COLUMNS)).astype(np.float32)
+    flow[0] += 1.0  # of 2 px: guessed, and guessed too small
+    texture = np.zeros((3, ROWS, COLUMNS), np.float32)
+    texture[2] = 1.0
+    seen = np.random.default_rng(7).random((ROWS // 2, COLUMNS // 2)).repeat(2, 0).repeat(2, 1) < corners
+    flow[0] += seen
+    texture[0] = seen
+    motion = fit(field_of(flow, 0.3, texture), ASPECT)
+    assert motion.connected
+    assert motion.coefficients[:2] * HALF == pytest.approx([2.0, 0.0], abs=0.1)
 
 
 def test_a_small_thing_that_moves_is_no_motion_of_the_camera() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 LIBRARY = Path(__file__).with_name("native.library")  # not .so: Python would take it for a module
-REVISION = 3  # of the library's functions: as in native.h
+REVISION = 4  # of the library's functions: as in native.h
 
 
 @cache

@@ -10,6 +10,7 @@
 
 #define MOST_LANES 16
 #define PAIRS(lanes) ((lanes) * ((lanes) + 1) / 2)
+#define UNSEEN 1e-4 /* weight of a cell that does not count */
 #define BESIDE 0.15f /* pixels beside a scale, so that no cell is surer than all others together */
 
 typedef struct {
@@ -146,9 +147,9 @@ static AVX2 void reweighted(
     for (int lane = 0; lane < fields->lanes; lane++)
         subtract(fields->rows + (ptrdiff_t)2 * lane * cells, coefficients[lane], 2 * cells, left);
     for (int i = 0; i < cells; i++) {
-        double square = left[i] * left[i] + left[cells + i] * left[cells + i], apart = 1 + square / (spread * spread);
+        double square = left[i] * left[i] + left[cells + i] * left[cells + i], unlike = 1 + square / (spread * spread);
         work->square[i] = square;
-        work->weight[i] = work->prior[i] / (apart * apart);
+        work->weight[i] = work->prior[i] / (unlike * unlike);
     }
     least_squares(seen, work, motion, stiffness, coefficients);
 }
@@ -187,23 +188,31 @@ static double expected(const float *scale, const Work *work) {
     return median(work->sorting, 4 * work->cells);
 }
 
-/* How much of a motion half of the cells tell at most. */
-static AVX2 double apart(const Work *work, const double *motion) {
+/* How much of a motion each cell tells, squared. */
+static AVX2 void told_squares(const Work *work, const double *motion, double *squares) {
     int cells = work->cells;
     for (int i = 0; i < cells; i++) {
         double xx = work->told[i], xy = work->told[cells + i], yy = work->told[2 * cells + i];
         double x = xx * motion[i] + xy * motion[cells + i], y = xy * motion[i] + yy * motion[cells + i];
-        work->square[i] = x * x + y * y;
-        work->weight[i] = work->prior[i] * (xx + yy);
+        squares[i] = x * x + y * y;
     }
-    return sqrt(weighted_median(work, work->square, work->weight));
+}
+
+/* The mean of `squares`, under the weights at work. */
+static double mean(const Work *work, const double *squares) {
+    double sum = 0, whole = 0;
+    for (int i = 0; i < work->cells; i++) {
+        sum += work->weight[i] * squares[i];
+        whole += work->weight[i];
+    }
+    return sum / whole;
 }
 
 /* `flow` (2, 2 * rows, 2 * columns) and its `scale`, in pixels, and its `texture` (3, ...); `stretch` makes the picture's
  * pixels of the flow's, down. `how`: the number of rounds, and of those for the rest; the spreads, in pixels, of the first
  * round, of the last one at least, and of the rest's at least; the pixels that no cells differ by for a reason. To
  * `found`: coefficients, those of the rest, validity, the error that half of the cells expect to stay below, and how many
- * times farther no motion is from what half of the cells tell than this one. 0 if there is no memory. */
+ * times farther no motion is from what the agreeing cells tell than this one. 0 if there is no memory. */
 int fit(
     const float *flow, const float *scale, const float *texture, int rows, int columns, double stretch,
     const Fields *eight, const Fields *rest, const double *how, double *found) {
@@ -218,7 +227,7 @@ int fit(
     gather(flow, scale, texture, rows, columns, stretch, &work);
     through(eight, &work, numbers + 10 * cells, numbers + (10 + 2 * lanes) * cells, &seen);
 
-    double *coefficients = found, *rests = found + eight->lanes, *told = rests + rest->lanes;
+    double *coefficients = found, *rests = found + eight->lanes, *summary = rests + rest->lanes;
     double spread = how[2], tightest = how[3], agree = 0, whole = 0;
     memset(found, 0, (size_t)(eight->lanes + rest->lanes) * sizeof(double));
     for (int axis = 0; axis < 2; axis++)
@@ -228,14 +237,18 @@ int fit(
         if (spread > tightest)
             spread = fmax(tightest, fmin(spread / 2, 2 * sqrt(weighted_median(&work, work.square, work.weight))));
     }
-    double loose = fmax(1, 2 * spread);
+    double loose = fmax(1, 2 * spread), near = how[5] * how[5], none;
+    told_squares(&work, work.target, work.square);
+    none = mean(&work, work.square) + near;
+    told_squares(&work, work.left, work.square);
     for (int i = 0; i < cells; i++) {
-        agree += exp(-0.5 * work.square[i] / (loose * loose)) * work.prior[i];
-        whole += work.prior[i];
+        double asked = work.prior[i] * fmax(work.told[i] + work.told[2 * cells + i], UNSEEN);
+        agree += exp(-0.5 * work.square[i] / (loose * loose)) * asked;
+        whole += asked;
     }
-    told[0] = agree / whole;
-    told[1] = expected(scale, &work);
-    told[2] = (apart(&work, work.target) + how[5]) / (apart(&work, work.left) + how[5]);
+    summary[0] = agree / whole;
+    summary[1] = expected(scale, &work);
+    summary[2] = sqrt(none / (mean(&work, work.square) + near));
 
     double *aside = work.target; /* no longer needed */
     for (int round = 0; round < how[1]; round++)

@@ -49,9 +49,9 @@ def fit(
     """The coefficients (n,) of both kinds of fields, and the three numbers told of them; in pixels.
 
     ``field`` has 2 * rows and 2 * columns; it is in pixels of the flow's input, of which ``stretch`` of the picture's
-    make one, down; the fields to fit with are of its 2x2 cells. ``how``: the rounds, those for
-    the rest, the spread to begin with, the least, and the rest's least, and the pixels that no cells differ by for a
-    reason. Told are the validity, the error that half of the cells expect to stay below, and the clarity.
+    make one, down; the fields to fit with are of its 2x2 cells. ``how``: the rounds, those for the rest, the spread to
+    begin with, the least, the rest's least, and the pixels that no cells differ by for a reason. Told are the validity,
+    the error that half of the cells expect to stay below, and the clarity, as ``motion.py`` has them.
     """
     flow, scale, texture = (np.ascontiguousarray(part, np.float32) for part in (field.flow, field.scale, field.texture))
     shape = scale.shape

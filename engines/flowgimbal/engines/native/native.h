@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-#define REVISION 3 /* of what is called from Python: as in __init__.py */
+#define REVISION 4 /* of what is called from Python: as in __init__.py */
 #define AVX2 __attribute__((target("avx2,fma")))
 
 /* What is no number is the least: it leads nowhere. */

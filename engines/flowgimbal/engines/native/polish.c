@@ -95,9 +95,10 @@ static AVX2 void added(const float *x, const float *y, const float *t, int colum
 /* Of each cell's window, the structure tensor around its mean, (xx, xy, yy). */
 static inline AVX2 void tensor(const float *at, ptrdiff_t cells, float *xx, float *xy, float *yy) {
     float mx = PART * at[6 * cells], my = PART * at[7 * cells];
-    *xx = PART * at[0] - mx * mx;
+    float x = PART * at[0] - mx * mx, y = PART * at[2 * cells] - my * my;
+    *xx = x < 0 ? 0 : x; /* what is no number stays none */
     *xy = PART * at[cells] - mx * my;
-    *yy = PART * at[2 * cells] - my * my;
+    *yy = y < 0 ? 0 : y;
 }
 
 /* Solves each cell's window: the step (2, cells). */
@@ -122,10 +123,12 @@ static AVX2 void told(const float *terms, int cells, float *tell, float *texture
         const float *at = terms + i;
         float xx, xy, yy, mt = PART * at[8 * cells], tt = PART * at[5 * cells] - mt * mt;
         tensor(at, cells, &xx, &xy, &yy);
-        float grain = GRAIN / ((xx + GRAIN) * (yy + GRAIN) - xy * xy);
-        texture[i] = 1 - grain * (yy + GRAIN);
-        texture[cells + i] = grain * xy;
-        texture[2 * cells + i] = 1 - grain * (xx + GRAIN);
+        float square = xx * yy - xy * xy;
+        square = square < 0 ? 0 : square; /* no difference of large numbers after it: nothing below zero */
+        float whole = square + GRAIN * (xx + yy + GRAIN);
+        texture[i] = (square + GRAIN * xx) / whole;
+        texture[cells + i] = GRAIN * xy / whole;
+        texture[2 * cells + i] = (square + GRAIN * yy) / whole;
         xx += LEAST;
         yy += LEAST;
         float trace = xx + yy;

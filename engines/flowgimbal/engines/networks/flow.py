@@ -132,7 +132,7 @@ class FlowNetwork(nn.Module):
         ``luma`` is (B, 1, H, W) in [0, 1], H and W multiples of 16; the other four are the features that the call
         before returned (zeros at the start, when the flow means nothing). Returns flow (B, 2, H / 4, W / 4) in pixels
         of the input, the log of its Laplace scale in pixels (B, 1, H / 4, W / 4), the remembered picture's texture
-        (B, 3, H / 4, W / 4; see ``polish.least_squares``), and this picture's features.
+        where it is still seen (B, 3, H / 4, W / 4; see ``polish.least_squares``), and this picture's features.
         """
         now = self.encoder(luma)
         match = self.match(Features(picture, quarter, eighth, sixteenth), now)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from flowgimbal.engines.networks.blocks import conv
 
-# native/polish.c has all of these numbers, too.
+# native/polish.c has all of these numbers, too, and dis.py the last one.
 WINDOW = 5  # cells across one least-squares window
 REACH = 7  # cells across one smoothing window
 FARTHEST = 2.0  # pixels that one step may go: brightness is linear over no more
@@ -42,7 +42,7 @@ def least_squares(first: Tensor, second: Tensor, flow: Tensor) -> tuple[Tensor, 
     logs of the structure tensor's trace, of its smaller eigenvalue (nearly), and of the energy of the difference before
     the step. The texture, as large, is A (A + GRAIN)^-1 of the structure tensor A, its parts xx, xy and yy: which part
     of a motion along each direction the picture can tell, nearly all at a corner, nothing along an edge (the aperture
-    problem).
+    problem), and nothing where ``flow`` leads out of the second picture.
     """
     height, width = first.shape[-2:]
     padded = F.pad(first, (1, 1, 1, 1), mode="replicate")
@@ -65,8 +65,10 @@ def least_squares(first: Tensor, second: Tensor, flow: Tensor) -> tuple[Tensor, 
     mean = F.avg_pool2d(F.avg_pool2d(terms, 2), WINDOW, 1, padding=WINDOW // 2)
     xx, xy, yy, xt, yt, tt, mx, my, mt = torch.split(mean, 1, 1)
     xx, xy, yy = xx - mx * mx, xy - mx * my, yy - my * my
-    grain = GRAIN / ((xx + GRAIN) * (yy + GRAIN) - xy * xy)
-    texture = torch.cat([1 - grain * (yy + GRAIN), grain * xy, 1 - grain * (xx + GRAIN)], 1)
+    xx, yy = xx.clamp(min=0.0), yy.clamp(min=0.0)
+    square = (xx * yy - xy * xy).clamp(min=0.0)  # no difference of large numbers after it: nothing below zero
+    texture = torch.cat([square + GRAIN * xx, GRAIN * xy, square + GRAIN * yy], 1)
+    texture = texture / (square + GRAIN * (xx + yy + GRAIN))
     xx, yy = xx + 1e-4, yy + 1e-4
     xt, yt, tt = xt - mx * mt, yt - my * mt, tt - mt * mt
     determinant = xx * yy - xy * xy

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from flowgimbal.engines.engine import FlowField, corners, flow_size
+from flowgimbal.engines.engine import FlowField, all_told, flow_size
 from flowgimbal.engines.motion import basis, lattice
 from flowgimbal.engines.onnx_flow import OnnxFlow
 from flowgimbal.engines.shapes import COLUMNS, COMPONENTS, ROWS, STRIDE
@@ -37,7 +37,7 @@ def rendered(photos: Sequence[Path], count: int, seed: int) -> Iterator[Array]:
     for _ in range(count // 64):
         for flow in maker.motion(64, generator).numpy():
             rows, columns = flow.shape[1:]
-            field = FlowField(flow, np.full((rows, columns), 0.1, np.float32), corners(rows, columns))
+            field = FlowField(flow, np.full((rows, columns), 0.1, np.float32), all_told(rows, columns))
             yield rest_of(field, rows / columns)
 
 
