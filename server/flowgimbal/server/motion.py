@@ -124,8 +124,7 @@ def _fit(
     if seen is not None:
         prior *= np.maximum(seen(small), UNSEEN).reshape(-1)
     prior /= prior.max()
-    through = eight.through(told)
-    projected = through.project(target)
+    products, projected = eight.products(told), eight.project(_told(target, told))
     # Begin at the shift that most of the picture shares: least squares would begin between two motions and stay there.
     coefficients = np.zeros(LANES)
     coefficients[:2] = [_weighted_median(axis, prior) for axis in target]
@@ -134,11 +133,11 @@ def _fit(
         left = target - eight.spread(coefficients)
         error = np.sqrt(_squares(left))
         weight = prior / (1.0 + (error / spread) ** 2) ** 2  # Geman-McClure
-        coefficients = through.solve(weight, projected, spread / TIGHTEST)
+        coefficients = eight.solve(products, projected, weight, spread / TIGHTEST)
         if spread > TIGHTEST:
             spread = max(TIGHTEST, min(spread / 2, 2.0 * _weighted_median(error, weight)))
     asked = prior * np.maximum(told[0] + told[2], UNSEEN)
-    agree = np.exp(-0.5 * _told_squares(left, told) / max(1.0, 2 * spread) ** 2)
+    agree = np.exp(-0.5 * _squares(_told(left, told)) / max(1.0, 2 * spread) ** 2)
     expected = (field.scale if seen is None else _where(field.scale, seen((width, height)))).ravel()
     return _Found(
         coefficients,
@@ -151,60 +150,56 @@ def _fit(
 
 def _apart(motion: NDArray[np.float64], told: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
     """How much of a motion (2, cells) the cells tell, RMS pixels, and NEAR."""
-    return float(np.sqrt((weight * _told_squares(motion, told)).sum() / weight.sum() + NEAR**2))
+    return float(np.sqrt((weight * _squares(_told(motion, told))).sum() / weight.sum() + NEAR**2))
 
 
-def _told_squares(motion: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of a motion (2, cells) each cell tells, pixels squared."""
+def _told(motion: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What of a motion (2, cells) each cell tells, ``told`` (3, cells) as of ``FlowField.texture``."""
     xx, xy, yy = told
-    return _squares(np.stack([xx * motion[0] + xy * motion[1], xy * motion[0] + yy * motion[1]]))
+    return np.stack([xx * motion[0] + xy * motion[1], xy * motion[0] + yy * motion[1]])
 
 
 def _fit_rest(
     left: NDArray[np.float64], prior: NDArray[np.float64], spread: float, fields: _Fields
 ) -> NDArray[np.float64]:
     """Coefficients, in pixels, of the learned components in what is ``left`` (2, cells)."""
-    projected = fields.project(left)
+    products, projected = fields.products(), fields.project(left)
     rest = np.zeros(COMPONENTS)
     for _ in range(REST_ROUNDS):
         weight = prior / (1.0 + _squares(left - fields.spread(rest)) / spread**2) ** 2
-        rest = fields.solve(weight, projected, 1.0)
+        rest = fields.solve(products, projected, weight, 1.0)
     return rest
 
 
 class _Fields:
     """Fields of motion (cells, 2, n) that a flow is fitted with; motion itself is (2, cells), long rows for numpy.
 
-    ``ridge`` (n,) is how little of each is expected, in cells with an error of one pixel, ``told`` (3, cells) which
-    part of a motion each cell tells, as of ``FlowField.texture`` (all of it unless given). The products that weighted
+    ``ridge`` (n,) is how little of each is expected, in cells with an error of one pixel. The products that weighted
     least squares sums up are there for each cell: a round is then two small products of matrices with the weights.
     """
 
-    def __init__(
-        self, fields: NDArray[np.float64], ridge: NDArray[np.float64], told: NDArray[np.float64] | None = None
-    ) -> None:
+    def __init__(self, fields: NDArray[np.float64], ridge: NDArray[np.float64]) -> None:
         lanes = fields.shape[2]
-        self._fields, self._ridge = fields, ridge
         self._rows = np.ascontiguousarray(fields.transpose(2, 1, 0))
-        seen = fields
-        if told is not None:
-            xx, xy, yy = told[:, :, None]
-            seen = np.stack([xx * fields[:, 0] + xy * fields[:, 1], xy * fields[:, 0] + yy * fields[:, 1]], 1)
-        self._x, self._y = np.ascontiguousarray(seen.transpose(1, 2, 0))
+        self._x, self._y = self._rows.transpose(1, 0, 2)
+        self._ridge = np.diag(ridge)
         lower = np.tril_indices(lanes)
-        self._products = np.ascontiguousarray((fields.transpose(0, 2, 1) @ seen)[:, *lower])
+        one, other = (fields[:, :, lane] for lane in lower)  # (cells, 2, pairs)
+        self._parts = np.stack(  # of the products, by the parts of what is told
+            [one[:, 0] * other[:, 0], one[:, 0] * other[:, 1] + one[:, 1] * other[:, 0], one[:, 1] * other[:, 1]]
+        )
+        self._products: NDArray[np.float64] = self._parts[0] + self._parts[2]
         self._whole = np.zeros((lanes, lanes), np.intp)  # where in them the products of two lanes are
         self._whole[lower] = np.arange(len(lower[0]))
         self._whole += np.tril(self._whole, -1).T
+        self.table = native.Fields(self._rows, self._products, ridge)
 
-    @functools.cached_property
-    def table(self) -> native.Fields:
-        """For compiled code."""
-        return native.Fields(self._rows, self._products, self._ridge)
-
-    def through(self, told: NDArray[np.float64]) -> _Fields:
-        """The same fields where cells tell but a part of them."""
-        return _Fields(self._fields, self._ridge, told)
+    def products(self, told: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Of each two fields in each cell, (cells, pairs), as far as it tells of them: ``told`` (3, cells), or all."""
+        if told is None:
+            return self._products
+        products: NDArray[np.float64] = np.einsum("pc,pck->ck", told, self._parts)
+        return products
 
     def spread(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
         """The motion (2, cells) that they are the coefficients of."""
@@ -215,13 +210,17 @@ class _Fields:
         return np.asarray(motion[0] * self._x + motion[1] * self._y)
 
     def solve(
-        self, weight: NDArray[np.float64], projected: NDArray[np.float64], stiffness: float
+        self,
+        products: NDArray[np.float64],
+        projected: NDArray[np.float64],
+        weight: NDArray[np.float64],
+        stiffness: float,
     ) -> NDArray[np.float64]:
         """The coefficients (n,) with which the fields explain a motion best, under each cell's ``weight`` and
         ``stiffness`` times the ridge.
         """
-        sums = (weight @ self._products)[self._whole]
-        return np.asarray(np.linalg.solve(sums + np.diag(stiffness * self._ridge), projected @ weight))
+        sums = (weight @ products)[self._whole]
+        return np.asarray(np.linalg.solve(sums + stiffness * self._ridge, projected @ weight))
 
 
 @functools.lru_cache(maxsize=64)

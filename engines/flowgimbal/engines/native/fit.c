@@ -118,30 +118,37 @@ static AVX2 void least_squares(
     solve(fields->lanes, matrix, coefficients);
 }
 
-/* The fields where cells tell but a part of them, into `seen`: what least squares multiplies and sums up. */
-static AVX2 void through(const Fields *fields, const Work *work, double *rows, double *products, Fields *seen) {
+/* The products of each two fields, as far as cells tell of them. */
+static AVX2 void told_products(const Fields *fields, const Work *work, double *products) {
     int lanes = fields->lanes, cells = work->cells;
     for (int i = 0; i < cells; i++) {
         double xx = work->told[i], xy = work->told[cells + i], yy = work->told[2 * cells + i];
-        double x[MOST_LANES], y[MOST_LANES], *product = products + (ptrdiff_t)i * PAIRS(lanes);
+        double x[MOST_LANES], y[MOST_LANES];
         for (int lane = 0; lane < lanes; lane++) {
             ptrdiff_t at = (ptrdiff_t)2 * lane * cells + i;
             x[lane] = fields->rows[at];
             y[lane] = fields->rows[at + cells];
-            double seen_x = xx * x[lane] + xy * y[lane], seen_y = xy * x[lane] + yy * y[lane];
-            rows[at] = seen_x;
-            rows[at + cells] = seen_y;
-            for (int other = 0; other <= lane; other++) *product++ = x[other] * seen_x + y[other] * seen_y;
+            double told_x = xx * x[lane] + xy * y[lane], told_y = xy * x[lane] + yy * y[lane];
+            for (int other = 0; other <= lane; other++) *products++ = x[other] * told_x + y[other] * told_y;
         }
     }
-    *seen = (Fields){rows, products, fields->ridge, lanes};
+}
+
+/* What of a motion cells tell. */
+static AVX2 void tell(const Work *work, const double *motion, double *telling) {
+    int cells = work->cells;
+    for (int i = 0; i < cells; i++) {
+        double xx = work->told[i], xy = work->told[cells + i], yy = work->told[2 * cells + i];
+        telling[i] = xx * motion[i] + xy * motion[cells + i];
+        telling[cells + i] = xy * motion[i] + yy * motion[cells + i];
+    }
 }
 
 /* One round of reweighted least squares (Geman-McClure): what the coefficients left of `motion`, then better ones.
- * `seen` are the same fields, through what cells tell of them, or themselves. */
+ * `telling` is what cells tell of the motion, with `seen` for the fields: as far as cells tell of them. */
 static AVX2 void reweighted(
-    const Fields *fields, const Fields *seen, const Work *work, const double *motion, double spread, double stiffness,
-    double *left, double *coefficients) {
+    const Fields *fields, const Fields *seen, const Work *work, const double *motion, const double *telling,
+    double spread, double stiffness, double *left, double *coefficients) {
     int cells = work->cells;
     memcpy(left, motion, 2 * cells * sizeof(double));
     for (int lane = 0; lane < fields->lanes; lane++)
@@ -151,7 +158,7 @@ static AVX2 void reweighted(
         work->square[i] = square;
         work->weight[i] = work->prior[i] / (unlike * unlike);
     }
-    least_squares(seen, work, motion, stiffness, coefficients);
+    least_squares(seen, work, telling, stiffness, coefficients);
 }
 
 /* The sureness-weighted mean of each 2x2 cells of a flow (2, 2 * rows, 2 * columns) and of its texture (3, ...), and how
@@ -188,21 +195,12 @@ static double expected(const float *scale, const Work *work) {
     return median(work->sorting, 4 * work->cells);
 }
 
-/* How much of a motion each cell tells, squared. */
-static AVX2 void told_squares(const Work *work, const double *motion, double *squares) {
-    int cells = work->cells;
-    for (int i = 0; i < cells; i++) {
-        double xx = work->told[i], xy = work->told[cells + i], yy = work->told[2 * cells + i];
-        double x = xx * motion[i] + xy * motion[cells + i], y = xy * motion[i] + yy * motion[cells + i];
-        squares[i] = x * x + y * y;
-    }
-}
-
-/* The mean of `squares`, under the weights at work. */
-static double mean(const Work *work, const double *squares) {
+/* The mean of a motion's square, under the weights at work. */
+static double mean_square(const Work *work, const double *motion) {
     double sum = 0, whole = 0;
     for (int i = 0; i < work->cells; i++) {
-        sum += work->weight[i] * squares[i];
+        const double *x = motion + i, *y = x + work->cells;
+        sum += work->weight[i] * (*x * *x + *y * *y);
         whole += work->weight[i];
     }
     return sum / whole;
@@ -218,14 +216,16 @@ int fit(
     const Fields *eight, const Fields *rest, const double *how, double *found) {
     int cells = rows * columns, lanes = eight->lanes;
     size_t sorting = 3 * 4 * (size_t)cells * sizeof(Weighed);
-    char *room = malloc(sorting + (10 + 2 * lanes + PAIRS(lanes)) * (size_t)cells * sizeof(double));
+    char *room = malloc(sorting + (12 + PAIRS(lanes)) * (size_t)cells * sizeof(double));
     if (!room) return 0;
     double *numbers = (double *)(room + sorting);
     Work work = {cells, numbers, numbers + 2 * cells, numbers + 3 * cells, numbers + 5 * cells, numbers + 6 * cells,
         numbers + 7 * cells, (Weighed *)room};
-    Fields seen;
+    double *telling = numbers + 10 * cells, *products = numbers + 12 * cells;
+    Fields seen = {eight->rows, products, eight->ridge, lanes};
     gather(flow, scale, texture, rows, columns, stretch, &work);
-    through(eight, &work, numbers + 10 * cells, numbers + (10 + 2 * lanes) * cells, &seen);
+    told_products(eight, &work, products);
+    tell(&work, work.target, telling);
 
     double *coefficients = found, *rests = found + eight->lanes, *summary = rests + rest->lanes;
     double spread = how[2], tightest = how[3], agree = 0, whole = 0;
@@ -233,26 +233,26 @@ int fit(
     for (int axis = 0; axis < 2; axis++)
         coefficients[axis] = weighted_median(&work, work.target + axis * cells, work.prior);
     for (int round = 0; round < how[0]; round++) {
-        reweighted(eight, &seen, &work, work.target, spread, spread / tightest, work.left, coefficients);
+        reweighted(eight, &seen, &work, work.target, telling, spread, spread / tightest, work.left, coefficients);
         if (spread > tightest)
             spread = fmax(tightest, fmin(spread / 2, 2 * sqrt(weighted_median(&work, work.square, work.weight))));
     }
-    double loose = fmax(1, 2 * spread), near = how[5] * how[5], none;
-    told_squares(&work, work.target, work.square);
-    none = mean(&work, work.square) + near;
-    told_squares(&work, work.left, work.square);
+    double loose = fmax(1, 2 * spread), near = how[5] * how[5];
+    double none = mean_square(&work, telling) + near;
+    tell(&work, work.left, telling);
     for (int i = 0; i < cells; i++) {
         double asked = work.prior[i] * fmax(work.told[i] + work.told[2 * cells + i], UNSEEN);
-        agree += exp(-0.5 * work.square[i] / (loose * loose)) * asked;
+        double square = telling[i] * telling[i] + telling[cells + i] * telling[cells + i];
+        agree += exp(-0.5 * square / (loose * loose)) * asked;
         whole += asked;
     }
     summary[0] = agree / whole;
     summary[1] = expected(scale, &work);
-    summary[2] = sqrt(none / (mean(&work, work.square) + near));
+    summary[2] = sqrt(none / (mean_square(&work, telling) + near));
 
     double *aside = work.target; /* no longer needed */
     for (int round = 0; round < how[1]; round++)
-        reweighted(rest, rest, &work, work.left, fmax(how[4], 2 * spread), 1, aside, rests);
+        reweighted(rest, rest, &work, work.left, work.left, fmax(how[4], 2 * spread), 1, aside, rests);
     free(room);
     return 1;
 }
