@@ -55,8 +55,10 @@ def _texture(luma: Luma, cells: tuple[int, int]) -> NDArray[np.float32]:
     normal = luma.astype(np.float32) / np.float32(np.sqrt(luma.var() + FAINT**2))
     soft = cv2.GaussianBlur(normal, (0, 0), SOFT)
     gx, gy = (0.5 * cv2.Sobel(soft, cv2.CV_32F, x, 1 - x, ksize=1) for x in (1, 0))
-    mean = cv2.blur(np.stack([gx, gy, gx * gx, gx * gy, gy * gy], -1), WINDOW)
-    x, y, xx, xy, yy = cv2.resize(mean, cells, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+    x, y, xx, xy, yy = (
+        np.asarray(cv2.resize(cv2.blur(part, WINDOW), cells, interpolation=cv2.INTER_AREA))
+        for part in (gx, gy, gx * gx, gx * gy, gy * gy)
+    )
     xx, xy, yy = np.maximum(xx - x * x, 0), xy - x * y, np.maximum(yy - y * y, 0)
     square = np.maximum(xx * yy - xy * xy, 0)
     told = np.stack([square + GRAIN * xx, GRAIN * xy, square + GRAIN * yy]) / (square + GRAIN * (xx + yy + GRAIN))
