@@ -3,7 +3,8 @@
 Yu & Ramamoorthi (CVPR 2020, section 3.2) fit flow components to the valid pixels by ridge regression and take the fit
 where flow is invalid. Here the components are the eight fields of a homography and, for what those leave (rolling
 shutter, depth), components that were learned from data; validity is a weight (the network's own sureness times how
-well a cell agrees with the fit), found by iteratively reweighted least squares.
+well a cell agrees with the fit), found by iteratively reweighted least squares. For the eight, a cell counts along each
+direction for as much as its texture tells of a motion there: along an edge for nothing (the aperture problem).
 """
 
 from __future__ import annotations
