@@ -127,7 +127,7 @@ def test_every_variant_has_a_key_of_its_own():
 def test_a_peer_that_is_not_there_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     found = peers.peers(tmp_path / "no-python")
-    assert len(found) == 4
+    assert len(found) == 5
     assert all(peer.missing() for peer in found)
     assert peers.described(tmp_path / "no-python") == []
 
