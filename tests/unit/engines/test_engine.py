@@ -117,7 +117,7 @@ def test_every_meter_sees_the_same_texture() -> None:
     assert told[0][[0, 2], :, 30:50].mean() > 0.9
 
 
-@pytest.mark.parametrize("period", [12, 16, 40])
+@pytest.mark.parametrize("period", [12, 16, 40])  # of finer ones the network takes each for the next
 @pytest.mark.parametrize("axis", [0, 1])
 def test_stripes_tell_nothing_along_themselves_and_never_less(period: int, axis: int) -> None:
     wave = 120 + 100 * np.sin(np.arange(320) * 2 * np.pi / period)

@@ -20,7 +20,7 @@ from flowgimbal.engines.networks.blocks import conv
 WINDOW = 5  # cells across one least-squares window
 REACH = 7  # cells across one smoothing window
 FARTHEST = 2.0  # pixels that one step may go: brightness is linear over no more
-GRAIN = 1e-3  # of the structure tensor, per pixel: what noise and codecs make of a flat picture, about
+GRAIN = 1e-3  # of the structure tensor, per pixel: texture as strong as this tells half of a motion
 
 
 def soften(picture: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ def least_squares(first: Tensor, second: Tensor, flow: Tensor) -> tuple[Tensor, 
     logs of the structure tensor's trace, of its smaller eigenvalue (nearly), and of the energy of the difference before
     the step. The texture, as large, is A (A + GRAIN)^-1 of the structure tensor A, its parts xx, xy and yy: which part
     of a motion along each direction the picture can tell, nearly all at a corner, nothing along an edge (the aperture
-    problem), and nothing where ``flow`` leads out of the second picture.
+    problem; Förstner & Gülch, ISPRS 1987), and nothing where ``flow`` leads out of the second picture.
     """
     height, width = first.shape[-2:]
     padded = F.pad(first, (1, 1, 1, 1), mode="replicate")
